@@ -1,0 +1,60 @@
+"""The contract for plugin authors. A plugin imports this, `pyreg.errors` and `pyreg.testing`."""
+
+from pyreg.errors import Refused
+from pyreg.hooks.auth import (
+    ANONYMOUS,
+    Access,
+    Authenticator,
+    Authorizer,
+    AuthRequest,
+    Decision,
+    Identity,
+    InvalidCredentials,
+)
+from pyreg.hooks.events import Descriptor, Event, EventSink, Operation, RequestInfo
+from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, hookimpl
+from pyreg.hooks.storage import (
+    ABSENT,
+    ANY,
+    Capabilities,
+    Condition,
+    Entry,
+    Match,
+    ObjectInfo,
+    Page,
+    Reader,
+    StorageDriver,
+    StoredObject,
+)
+
+__all__ = [
+    "ABSENT",
+    "ANONYMOUS",
+    "ANY",
+    "API_VERSION",
+    "ASGIApp",
+    "Access",
+    "AuthRequest",
+    "Authenticator",
+    "Authorizer",
+    "Capabilities",
+    "Condition",
+    "Decision",
+    "Descriptor",
+    "Entry",
+    "Event",
+    "EventSink",
+    "HookSpecs",
+    "Identity",
+    "InvalidCredentials",
+    "Match",
+    "ObjectInfo",
+    "Operation",
+    "Page",
+    "Reader",
+    "Refused",
+    "RequestInfo",
+    "StorageDriver",
+    "StoredObject",
+    "hookimpl",
+]

@@ -1,0 +1,159 @@
+"""The contract of authentication and authorization plugins.
+
+An `Authenticator` says who calls, an `Authorizer` says whether the caller may. Both are asked
+by `pyreg.access`, and by nobody else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls.
+
+    Attributes:
+        name: The user; "" for an anonymous caller.
+        groups: For policies.
+        claims: Whatever the authenticator knows besides (the claims of a token, a certificate).
+        authenticator: The name of the authenticator that vouches for it.
+    """
+
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    authenticator: str = ""
+
+    @property
+    def anonymous(self) -> bool:
+        """True when nobody vouched for the caller."""
+        return not self.authenticator
+
+
+ANONYMOUS = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a caller wants to do with one resource.
+
+    Attributes:
+        kind: `repository` or `registry`.
+        name: The repository's name; `catalog` for the list of repositories.
+        actions: Of `pull`, `push`, `delete`; `*` for the catalog.
+    """
+
+    kind: str
+    name: str
+    actions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In the form of a token's scope: `repository:library/ubuntu:pull,push`."""
+        return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+
+
+class Decision(Enum):
+    """An authorizer's answer; the first that is not ABSTAIN wins."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRequest:
+    """The parts of a request that credentials can be in.
+
+    Attributes:
+        method: `GET`, `PUT`, ...
+        path: Decoded, without the query.
+        query: The raw query string.
+        headers: By lower-case name; the last value where a name came twice.
+        client: The caller's address, behind trusted proxies the original one; "" if unknown.
+        scheme: `http` or `https`, as the caller sees it.
+        host: Host and port, as the caller sees them.
+        extensions: The ASGI scope's extensions, where a TLS plugin leaves the certificate.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    client: str
+    scheme: str
+    host: str
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+
+class InvalidCredentials(Exception):
+    """The credentials are of this authenticator's kind, but wrong.
+
+    Args:
+        reason: For the log; the client hears only that they are wrong.
+        error: An RFC 6750 error code for the challenge (`invalid_token`).
+        retry_after: Seconds to wait before another try; makes the answer a 429.
+    """
+
+    def __init__(
+        self, reason: str, *, error: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.error = error
+        self.retry_after = retry_after
+
+
+class Authenticator(ABC):
+    """Says who calls.
+
+    Attributes:
+        name: Its word in the configuration.
+        challenges_denied: True if a caller that it vouched for, and that was then denied, is to
+            be answered 401 with a new challenge (as token authentication does) and not 403.
+    """
+
+    name: str
+    challenges_denied: bool = False
+
+    @abstractmethod
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        """Look for credentials of its kind.
+
+        Returns:
+            The caller, or None if the request has no credentials of this kind.
+
+        Raises:
+            InvalidCredentials: there are some, and they are wrong. The request is refused; it
+                never goes on as an anonymous one.
+        """
+
+    @abstractmethod
+    def challenge(
+        self, request: AuthRequest, accesses: Sequence[Access], error: str = ""
+    ) -> str:
+        """The value of a `WWW-Authenticate` header (RFC 9110, section 11.6.1).
+
+        Args:
+            request: What is being refused.
+            accesses: What it wanted.
+            error: `invalid_token`, `insufficient_scope` or "".
+        """
+
+
+class Authorizer(ABC):
+    """Says whether a caller may.
+
+    Attributes:
+        name: Its word in the configuration.
+    """
+
+    name: str
+
+    @abstractmethod
+    async def authorize(self, identity: Identity, access: Access) -> Decision:
+        """Decide on one access: ALLOW, DENY, or ABSTAIN to leave it to the next."""

@@ -35,9 +35,7 @@ class ErrorCode:
 BLOB_UNKNOWN = ErrorCode("BLOB_UNKNOWN", 404, "blob unknown to registry")
 BLOB_UPLOAD_INVALID = ErrorCode("BLOB_UPLOAD_INVALID", 400, "blob upload invalid")
 BLOB_UPLOAD_UNKNOWN = ErrorCode("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registry")
-DIGEST_INVALID = ErrorCode(
-    "DIGEST_INVALID", 400, "provided digest did not match uploaded content"
-)
+DIGEST_INVALID = ErrorCode("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
 MANIFEST_BLOB_UNKNOWN = ErrorCode(
     "MANIFEST_BLOB_UNKNOWN", 400, "manifest references a manifest or blob unknown to registry"
 )

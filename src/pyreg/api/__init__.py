@@ -1,0 +1,1 @@
+"""HTTP: the endpoints of the OCI distribution specification, one file for each kind."""

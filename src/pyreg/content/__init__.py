@@ -1,0 +1,1 @@
+"""The domain: digests, names, manifests, blobs, uploads, repositories. No HTTP here."""

@@ -1,0 +1,116 @@
+"""What an endpoint is given: the registry, the request, who calls, and about what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyreg.access import Gate
+from pyreg.api.address import Addresses
+from pyreg.api.message import Request
+from pyreg.content.journal import Caller
+from pyreg.content.repository import Repository
+from pyreg.content.store import Store
+from pyreg.content.uploads import Uploads
+from pyreg.hooks.auth import ANONYMOUS, Access, AuthRequest, Identity
+from pyreg.hooks.events import RequestInfo
+
+
+@dataclass(slots=True)
+class Site:
+    """What all calls of one registry share.
+
+    Attributes:
+        store: Content.
+        uploads: Uploads of the store.
+        gate: Who may do what.
+        addresses: Who the client is, and how it addresses the registry.
+        headers: Added to every response.
+        idle: Seconds after which a client that moves no byte is dropped; None for never.
+        redirect: Whether clients may be sent to the storage service for blobs.
+    """
+
+    store: Store
+    uploads: Uploads
+    gate: Gate
+    addresses: Addresses
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    idle: float | None = 60.0
+    redirect: bool = True
+
+
+class Call:
+    """One request to one endpoint.
+
+    Attributes:
+        site: What all calls share.
+        request: The request.
+        name: The repository's name, checked; "" for endpoints without one.
+        reference: The last part of the path: tag, digest, or id of an upload; not checked.
+        identity: Who calls; known once the gate has let the call in.
+    """
+
+    __slots__ = ("identity", "name", "reference", "request", "site")
+
+    def __init__(self, site: Site, request: Request, name: str, reference: str) -> None:
+        self.site = site
+        self.request = request
+        self.name = name
+        self.reference = reference
+        self.identity: Identity = ANONYMOUS
+
+    @property
+    def repository(self) -> Repository:
+        """The repository that the call is about, on behalf of the caller."""
+        return self.repository_of(self.name)
+
+    def repository_of(self, name: str) -> Repository:
+        """Another repository, on behalf of the caller."""
+        site = self.site
+        return Repository(site.store, site.uploads, name, self.caller)
+
+    @property
+    def caller(self) -> Caller:
+        """For guards and events."""
+        request = self.request
+        if request.method in ("GET", "HEAD") and not self.site.store.journal.wants_pulls:
+            return Caller(self.identity)
+        return Caller(
+            self.identity,
+            RequestInfo(
+                id=request.id,
+                client=self.site.addresses.client(request),
+                host=self.site.addresses.host(request),
+                method=request.method,
+                user_agent=request.header(b"user-agent") or "",
+            ),
+        )
+
+    async def admit(self, accesses: list[Access]) -> None:
+        """Let the gate decide; see `pyreg.access.Gate.admit`."""
+        if not self.site.gate.open:
+            self.identity = await self.site.gate.admit(self.auth_request(), accesses)
+
+    async def may_pull(self, name: str) -> bool:
+        """Whether the caller may read another repository, too."""
+        return await self.site.gate.allows(self.identity, Access("repository", name, ("pull",)))
+
+    def auth_request(self) -> AuthRequest:
+        """The request as authenticators see it."""
+        request, addresses = self.request, self.site.addresses
+        scope = request.scope
+        return AuthRequest(
+            method=request.method,
+            path=request.path,
+            query=(scope.get("query_string") or b"").decode("latin-1"),
+            headers={
+                key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+            },
+            client=addresses.client(request),
+            scheme=addresses.scheme(request),
+            host=addresses.host(request),
+            extensions=scope.get("extensions") or {},
+        )
+
+    def location(self, path: str) -> tuple[bytes, bytes]:
+        """A Location header for a path that begins with `/v2/`."""
+        return b"location", self.site.addresses.url(self.request, path).encode("latin-1")

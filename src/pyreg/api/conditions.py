@@ -1,0 +1,91 @@
+"""Conditional and range requests (RFC 9110, sections 13 and 14)."""
+
+from __future__ import annotations
+
+import re
+
+from pyreg.api.message import Request
+
+MAX_RANGES = 16
+"""Ranges in one request; more are answered with the whole, as RFC 9110 14.2 advises."""
+
+_SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+
+
+def etag(digest: str) -> bytes:
+    """The entity tag of content: it is its digest."""
+    return f'"{digest}"'.encode("ascii")
+
+
+def unchanged(request: Request, digest: str) -> bool:
+    """Whether `If-None-Match` names this content; a bare digest counts, as in Docker's registry."""
+    header = request.header(b"if-none-match")
+    if header is None:
+        return False
+    if header.strip() == "*":
+        return True
+    values = (item.strip().removeprefix("W/") for item in header.split(","))
+    return any(value in (f'"{digest}"', digest) for value in values)
+
+
+class Unsatisfiable(Exception):
+    """No byte of the content lies in any of the ranges: 416."""
+
+
+def ranges(request: Request, digest: str, size: int) -> list[tuple[int, int]] | None:
+    """What a `Range` header asks for.
+
+    Args:
+        request: The request.
+        digest: Of the content, for `If-Range`.
+        size: Of the content.
+
+    Returns:
+        Pairs of first byte and the byte behind the last; None for the whole content: no header,
+        one that cannot be read, or an `If-Range` that names something else.
+
+    Raises:
+        Unsatisfiable: see there.
+    """
+    header = request.header(b"range")
+    if header is None:
+        return None
+    unit, equals, value = header.partition("=")
+    if unit.strip().lower() != "bytes" or not equals:
+        return None
+    condition = request.header(b"if-range")
+    if condition is not None and condition.strip() != f'"{digest}"':
+        return None
+    found: list[tuple[int, int]] = []
+    specs = [item.strip() for item in value.split(",") if item.strip()]
+    if not specs or len(specs) > MAX_RANGES:
+        return None
+    for spec in specs:
+        match = _SPEC.fullmatch(spec)
+        if match is None or spec == "-":
+            return None
+        first, last = match[1], match[2]
+        if not first:
+            start, stop = max(0, size - int(last)), size
+        else:
+            start = int(first)
+            stop = size if not last else int(last) + 1
+            if stop <= start:
+                return None
+            stop = min(stop, size)
+        if start < stop:
+            found.append((start, stop))
+    if not found:
+        raise Unsatisfiable
+    return _merged(found) if len(found) > 1 else found
+
+
+def _merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping ranges become one, so that nobody multiplies his traffic with them."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(found):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged

@@ -1,0 +1,93 @@
+"""From a configuration to a registry: which plugins, with which options, under which rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyreg import plugins
+from pyreg.api.address import Addresses
+from pyreg.config import PluginOptions, validate_options
+from pyreg.content.purge import Purger
+from pyreg.content.rules import Rules
+from pyreg.errors import ConfigurationError, Mistake, PluginError
+
+if TYPE_CHECKING:
+    from pyreg.app import Registry
+    from pyreg.config import Configuration
+
+
+def assemble(kind: type[Registry], configuration: Configuration) -> Registry:
+    """The registry that a configuration describes.
+
+    Raises:
+        PluginError: a plugin is missing or broken.
+        ConfigurationError: with every mistake in the options of plugins.
+    """
+    http = configuration.http
+    purging = configuration.storage.maintenance.uploadpurging
+    return kind(
+        plugins=_plugins(configuration),
+        rules=rules_of(configuration),
+        addresses=Addresses(
+            external=http.host,
+            prefix=http.prefix,
+            relative=http.relativeurls,
+            trusted=http.trustedproxies,
+        ),
+        headers=http.headers,
+        idle=http.idletimeout or None,
+        memory=configuration.storage.cache.memory,
+        redirect=not configuration.storage.redirect.disable,
+        purger=Purger(purging.age, purging.interval, dry_run=purging.dryrun)
+        if purging.enabled
+        else None,
+    )
+
+
+def rules_of(configuration: Configuration) -> Rules:
+    """Limits and switches of a configuration."""
+    validation = configuration.validation
+    urls, indexes = validation.manifests.urls, validation.manifests.indexes
+    return Rules(
+        delete=configuration.storage.delete.enabled,
+        readonly=configuration.storage.maintenance.readonly.enabled,
+        validate=not validation.disabled,
+        index_platforms=indexes.platforms,
+        platforms=frozenset((item.os, item.architecture) for item in indexes.platformlist),
+        url_allow=urls.allow,
+        url_deny=urls.deny,
+        max_manifest=configuration.http.maxmanifestsize,
+        max_tags=configuration.tags.maxtags,
+        max_repositories=configuration.catalog.maxentries,
+        max_referrers=configuration.referrers.maxentries,
+    )
+
+
+def _plugins(configuration: Configuration) -> list[object]:
+    """Instances of all plugins that the configuration asks for, in its order."""
+    asked = [
+        configuration.storage.driver,
+        *configuration.auth,
+        *configuration.sections,
+        *configuration.extensions,
+    ]
+    instances: list[object] = []
+    mistakes: list[Mistake] = []
+    missing: list[PluginError] = []
+    for options in asked:
+        try:
+            instances.append(_instance(options))
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        except PluginError as error:
+            missing.append(error)
+    if missing:
+        raise PluginError("\n".join(map(str, missing)))
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return instances
+
+
+def _instance(options: PluginOptions) -> Any:
+    plugin = plugins.load(options.kind, options.name)
+    return plugin(validate_options(options, plugin.Options))

@@ -1,0 +1,45 @@
+"""Who takes part in a write: guards before it, observers and sinks after it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pyreg.hooks.auth import ANONYMOUS, Identity
+from pyreg.hooks.events import Operation, RequestInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf something is done, and by which request."""
+
+    identity: Identity = ANONYMOUS
+    request: RequestInfo = field(default_factory=RequestInfo)
+
+
+NOBODY = Caller()
+
+
+class Journal(Protocol):
+    """Told of every operation.
+
+    Attributes:
+        wants_pulls: False if nobody would hear of a pull, so that the pull path need not tell.
+    """
+
+    wants_pulls: bool
+
+    def writing(self, operation: Operation, caller: Caller) -> AbstractAsyncContextManager[None]:
+        """Surround the commit of a write.
+
+        Entering asks the guards; leaving without an exception makes the event known.
+
+        Raises:
+            RegistryError: a guard refuses; raised on entering, before anything is committed.
+        """
+        ...
+
+    def pulled(self, operation: Operation, caller: Caller) -> None:
+        """A pull has begun; never waits."""
+        ...

@@ -1,0 +1,243 @@
+"""Manifests of one repository."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from pyreg.content import layout, tags
+from pyreg.content.digest import Digest, same
+from pyreg.content.journal import Caller
+from pyreg.content.manifest import Manifest, parse
+from pyreg.content.names import check_tag, parse_reference
+from pyreg.content.referrers import Referrers
+from pyreg.content.store import Store
+from pyreg.errors import (
+    DIGEST_INVALID,
+    MANIFEST_BLOB_UNKNOWN,
+    MANIFEST_TOO_LARGE,
+    MANIFEST_UNKNOWN,
+    ErrorItem,
+    RegistryError,
+)
+from pyreg.hooks.events import Descriptor, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest as a client gets it.
+
+    Attributes:
+        digest: Its name.
+        media_type: For the Content-Type.
+        payload: Exactly the bytes that were pushed.
+        tag: The tag that it was found by, or "".
+    """
+
+    digest: Digest
+    media_type: str
+    payload: bytes
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What became of a push.
+
+    Attributes:
+        digest: The manifest's name.
+        tags: The tags that now point at it.
+        subject: The digest of its subject, or None.
+    """
+
+    digest: Digest
+    tags: tuple[str, ...]
+    subject: Digest | None
+
+
+class Manifests:
+    """The manifests of one repository; see `Repository.manifests`."""
+
+    __slots__ = ("_caller", "_name", "_store")
+
+    def __init__(self, store: Store, name: str, caller: Caller) -> None:
+        self._store = store
+        self._name = name
+        self._caller = caller
+
+    async def get(self, reference: str) -> StoredManifest:
+        """A manifest by tag or digest.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN, DIGEST_INVALID, TAG_INVALID.
+        """
+        store, name = self._store, self._name
+        parsed = parse_reference(reference)
+        if isinstance(parsed, Digest):
+            digest, tag = parsed, ""
+        else:
+            found = await store.link(layout.tag_link(name, parsed))
+            if found is None:
+                raise tags.unknown_tag(parsed)
+            digest, tag = found, parsed
+        if await store.link(layout.revision_link(name, digest)) is None:
+            raise _unknown(digest)
+        stored = await store.manifest(digest)
+        if stored is None:
+            raise _unknown(digest)
+        payload, media_type = stored
+        if store.journal.wants_pulls:
+            target = Descriptor(media_type, digest, len(payload))
+            operation = Operation("pull", "manifest", name, target, tags=(tag,) if tag else ())
+            store.journal.pulled(operation, self._caller)
+        return StoredManifest(digest, media_type, payload, tag)
+
+    async def put(
+        self,
+        payload: bytes,
+        reference: str | None = None,
+        *,
+        media_type: str | None = None,
+        tag: str | Sequence[str] = (),
+    ) -> PushedManifest:
+        """Store a manifest, durably, and point tags at it.
+
+        OCI distribution specification, "Pushing Manifests".
+
+        Args:
+            payload: Its bytes, which are kept as they are.
+            reference: A tag, or the digest that the bytes must have; None for neither.
+            media_type: The Content-Type; None if the manifest itself says what it is.
+            tag: Tags besides the reference.
+
+        Raises:
+            RegistryError: MANIFEST_INVALID (413 if too large), DIGEST_INVALID, TAG_INVALID,
+                MANIFEST_BLOB_UNKNOWN for each missing reference, UNSUPPORTED while read-only, or
+                whatever a guard refuses with.
+        """
+        store, name, rules = self._store, self._name, self._store.rules
+        rules.require_writable()
+        parsed = None if reference is None else parse_reference(reference)
+        extra = [check_tag(item) for item in ([tag] if isinstance(tag, str) else tag)]
+        if len(payload) > rules.max_manifest:
+            raise RegistryError(
+                MANIFEST_TOO_LARGE, f"a manifest has at most {rules.max_manifest} bytes"
+            )
+        manifest = parse(payload, media_type)
+        if isinstance(parsed, Digest):
+            digest = Digest.of(payload, parsed.algorithm)
+            if not same(digest, parsed):
+                raise RegistryError(
+                    DIGEST_INVALID,
+                    "the manifest has another digest",
+                    detail={"digest": parsed, "computed": digest},
+                )
+        else:
+            digest = Digest.of(payload)
+            if parsed is not None:
+                extra.insert(0, parsed)
+        names = tuple(dict.fromkeys(extra))
+        await self._check_references(manifest)
+        operation = Operation(
+            "push",
+            "manifest",
+            name,
+            Descriptor(
+                manifest.media_type,
+                digest,
+                len(payload),
+                artifact_type=manifest.artifact_type,
+                annotations=manifest.annotations,
+            ),
+            tags=names,
+            manifest=manifest.document,
+            references=manifest.references,
+        )
+        async with store.journal.writing(operation, self._caller):
+            # In this order, each step durable: whatever is visible is whole.
+            await store.put_content(digest, payload)
+            if manifest.subject:
+                await Referrers(store, name).add(manifest, digest)
+            await store.put_link(layout.revision_link(name, digest), digest)
+            for item in names:
+                await tags.point(store, name, item, digest)
+        subject = Digest(manifest.subject.digest) if manifest.subject else None
+        return PushedManifest(digest, names, subject)
+
+    async def delete(self, reference: str) -> None:
+        """Delete a manifest and the tags that point at it; or, by tag, that tag alone.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN, DIGEST_INVALID, TAG_INVALID, UNSUPPORTED where
+                deletes are disabled, or whatever a guard refuses with.
+        """
+        store, name = self._store, self._name
+        store.rules.require_deletable()
+        digest = parse_reference(reference)
+        if not isinstance(digest, Digest):
+            await tags.Tags(store, name, self._caller).delete(digest)
+            return
+        revision = layout.revision_link(name, digest)
+        if await store.link(revision) is None:
+            raise _unknown(digest)
+        stored = await store.manifest(digest)
+        manifest = parse(stored[0]) if stored else None
+        operation = Operation(
+            "delete",
+            "manifest",
+            name,
+            Descriptor(
+                manifest.media_type if manifest else "", digest, len(stored[0]) if stored else 0
+            ),
+        )
+        async with store.journal.writing(operation, self._caller):
+            # Tags first: a tag in the list must always lead to a manifest.
+            async for tag in tags.pointing_at(store, name, digest):
+                await tags.remove(store, name, tag)
+            await store.driver.delete(revision)
+            if manifest and manifest.subject:
+                await Referrers(store, name).remove(Digest(manifest.subject.digest), digest)
+
+    async def list(self) -> AsyncIterator[Digest]:
+        """Every manifest of the repository, by algorithm and digits."""
+        prefix = layout.revisions(self._name)
+        after: str | None = ""
+        while after is not None:
+            page = await self._store.driver.list(prefix, after=after)
+            for entry in page.entries:
+                digest = layout.parse_link(prefix, entry.key)
+                if digest is not None:
+                    yield digest
+            after = page.after
+
+    async def _check_references(self, manifest: Manifest) -> None:
+        name, rules = self._name, self._store.rules
+        if not rules.validate:
+            return
+        rules.check_urls(manifest.references)
+        missing: list[ErrorItem] = []
+        wanted = {item.digest: item for item in manifest.references}
+        for digest, descriptor in wanted.items():
+            child = bool(manifest.manifests)
+            if not (rules.required_child if child else rules.required)(descriptor):
+                continue
+            if not await self._has(Digest(digest), manifest=child):
+                missing.append(
+                    ErrorItem(
+                        MANIFEST_BLOB_UNKNOWN,
+                        f"{'manifest' if child else 'blob'} unknown to {name}",
+                        {"digest": digest, "mediaType": descriptor.media_type},
+                    )
+                )
+        if missing:
+            first, *more = missing[:100]
+            raise RegistryError(first.code, first.message, detail=first.detail, more=more)
+
+    async def _has(self, digest: Digest, *, manifest: bool) -> bool:
+        link = layout.revision_link if manifest else layout.layer_link
+        stored = await self._store.link(link(self._name, digest))
+        return stored is not None and await self._store.blob_info(stored) is not None
+
+
+def _unknown(digest: Digest) -> RegistryError:
+    return RegistryError(MANIFEST_UNKNOWN, detail={"digest": digest})

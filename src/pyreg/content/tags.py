@@ -1,0 +1,170 @@
+"""Tags of one repository."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from pyreg.content import layout
+from pyreg.content.digest import Digest
+from pyreg.content.journal import Caller
+from pyreg.content.names import check_tag, is_tag
+from pyreg.content.order import children
+from pyreg.content.store import Store
+from pyreg.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from pyreg.hooks.events import Descriptor, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class NamePage:
+    """Part of a list of names.
+
+    Attributes:
+        names: In the order of their bytes.
+        more: Whether names follow; ask again with `last` set to the last of these.
+    """
+
+    names: tuple[str, ...]
+    more: bool
+
+
+class Tags:
+    """The tags of one repository; see `Repository.tags`."""
+
+    __slots__ = ("_caller", "_name", "_store")
+
+    def __init__(self, store: Store, name: str, caller: Caller) -> None:
+        self._store = store
+        self._name = name
+        self._caller = caller
+
+    async def get(self, tag: str) -> Digest:
+        """The digest that a tag points at.
+
+        Raises:
+            RegistryError: TAG_INVALID, MANIFEST_UNKNOWN.
+        """
+        digest = await self._store.link(layout.tag_link(self._name, check_tag(tag)))
+        if digest is None:
+            raise unknown_tag(tag)
+        return digest
+
+    async def list(self, *, limit: int | None = None, last: str = "") -> NamePage:
+        """Tags in the order of their bytes (OCI distribution specification, "Listing Tags").
+
+        Args:
+            limit: At most so many; never more than `tags.maxtags`, which is also the default.
+            last: Only tags behind this one.
+
+        Raises:
+            RegistryError: NAME_UNKNOWN, if the repository has neither manifests nor blobs.
+        """
+        most = self._store.rules.max_tags
+        limit = most if limit is None else min(limit, most)
+        names: list[str] = []
+        if limit > 0:
+
+            async def there(tag: str) -> bool:
+                return await self._store.link(layout.tag_link(self._name, tag)) is not None
+
+            async for tag, below in children(
+                self._store.driver,
+                layout.tags(self._name),
+                last=last,
+                after=last,
+                batch=min(limit + 1, 1000),
+                valid=is_tag,
+                exists=there,
+            ):
+                if not below:
+                    names.append(tag)
+                    if len(names) > limit:
+                        break
+        if not names and not last and not await exists(self._store, self._name):
+            raise RegistryError(NAME_UNKNOWN, detail={"name": self._name})
+        return NamePage(tuple(names[:limit]), len(names) > limit)
+
+    async def put(self, tag: str, digest: Digest) -> None:
+        """Point a tag at a manifest of the repository, durably.
+
+        Raises:
+            RegistryError: TAG_INVALID, MANIFEST_UNKNOWN, UNSUPPORTED while read-only, or
+                whatever a guard refuses with.
+        """
+        check_tag(tag)
+        self._store.rules.require_writable()
+        stored = await self._store.manifest(digest)
+        revision = await self._store.link(layout.revision_link(self._name, digest))
+        if stored is None or revision is None:
+            raise RegistryError(MANIFEST_UNKNOWN, detail={"digest": digest})
+        data, media_type = stored
+        operation = Operation(
+            "push",
+            "manifest",
+            self._name,
+            Descriptor(media_type, digest, len(data)),
+            tags=(tag,),
+        )
+        async with self._store.journal.writing(operation, self._caller):
+            await point(self._store, self._name, tag, digest)
+
+    async def delete(self, tag: str) -> None:
+        """Delete a tag; the manifest stays.
+
+        Raises:
+            RegistryError: TAG_INVALID, MANIFEST_UNKNOWN if there is no such tag, UNSUPPORTED
+                where deletes are disabled, or whatever a guard refuses with.
+        """
+        self._store.rules.require_deletable()
+        digest = await self.get(tag)
+        operation = Operation("delete", "tag", self._name, Descriptor("", digest, 0), tags=(tag,))
+        async with self._store.journal.writing(operation, self._caller):
+            await remove(self._store, self._name, tag)
+
+
+async def point(store: Store, name: str, tag: str, digest: Digest) -> None:
+    """Move a tag. `current` is what makes it visible; the index only remembers."""
+    await store.put_link(layout.tag_link(name, tag), digest)
+    await store.put_link(layout.tag_index_link(name, tag, digest), digest)
+
+
+async def remove(store: Store, name: str, tag: str) -> None:
+    """Delete everything about a tag, its visible part last, so that it never half exists."""
+    directory = layout.tag_directory(name, tag)
+    current = layout.tag_link(name, tag)
+    after: str | None = ""
+    while after is not None:
+        page = await store.driver.list(directory, after=after)
+        await store.driver.delete_many(
+            [entry.key for entry in page.entries if entry.key != current]
+        )
+        after = page.after
+    await store.driver.delete(current)
+
+
+async def exists(store: Store, name: str) -> bool:
+    """Whether a repository has manifests or blobs."""
+    for prefix in (layout.manifests(name), layout.layers(name)):
+        if (await store.driver.list(prefix, limit=1)).entries:
+            return True
+    return False
+
+
+def unknown_tag(tag: str) -> RegistryError:
+    """The error for a tag that is not there."""
+    return RegistryError(MANIFEST_UNKNOWN, detail={"tag": tag[:128]})
+
+
+async def pointing_at(store: Store, name: str, digest: Digest) -> AsyncIterator[str]:
+    """Every tag that points at a manifest; the layout has no shorter way than to ask each."""
+    prefix = layout.tags(name)
+    after: str | None = ""
+    while after is not None:
+        page = await store.driver.list(prefix, delimiter="/", after=after)
+        for entry in page.entries:
+            tag = entry.key[len(prefix) : -1]
+            if is_tag(tag) and await store.link(layout.tag_link(name, tag)) == digest:
+                yield tag
+        await asyncio.sleep(0)  # local drivers answer without a pause, others want a turn
+        after = page.after

@@ -1,0 +1,132 @@
+"""The plugins of one registry, as one typed object: a method for each hook.
+
+Nobody else touches pluggy. Asynchronous hooks are awaited one after the other here, which pluggy
+itself cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyreg.hooks.auth import Authenticator, Authorizer, Identity
+from pyreg.hooks.events import Event, EventSink, Operation
+from pyreg.hooks.spec import ASGIApp
+from pyreg.hooks.storage import StorageDriver
+from pyreg.plugins import register
+
+if TYPE_CHECKING:
+    import click
+    import hypercorn
+    import quart
+
+
+class Participants:
+    """Calls plugins in the order in which they were given.
+
+    Args:
+        plugins: Instances.
+
+    Raises:
+        PluginError: one of them does not keep to the contract.
+    """
+
+    def __init__(self, plugins: Sequence[object]) -> None:
+        self._manager = register(plugins)
+        self._guards = self._functions("pyreg_guard")
+        self._observers = self._functions("pyreg_observe")
+
+    def _functions(self, hook: str) -> list[Callable[..., Any]]:
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return [_by_name(item) for item in reversed(implementations)]
+
+    def _collect(self, hook: str) -> list[Any]:
+        return [found for call in self._functions(hook) if (found := call()) is not None]
+
+    def storage(self) -> StorageDriver | None:
+        """The first plugin's storage driver."""
+        found: StorageDriver | None = self._manager.hook.pyreg_storage()
+        return found
+
+    def wrap_storage(self, driver: StorageDriver) -> StorageDriver:
+        """The driver in the wrappers of all plugins; the first plugin's is outermost."""
+        for wrap in reversed(self._functions("pyreg_storage_wrapper")):
+            driver = wrap(driver=driver) or driver
+        return driver
+
+    def authenticators(self) -> list[Authenticator]:
+        """All authenticators."""
+        return self._collect("pyreg_authenticator")
+
+    def authorizers(self) -> list[Authorizer]:
+        """All authorizers."""
+        return self._collect("pyreg_authorizer")
+
+    def event_sinks(self) -> list[EventSink]:
+        """All event sinks."""
+        return self._collect("pyreg_event_sink")
+
+    def blueprints(self) -> list[quart.Blueprint]:
+        """All blueprints."""
+        return self._collect("pyreg_blueprint")
+
+    def health_checks(self) -> list[Callable[[], Awaitable[str | None]]]:
+        """All health checks."""
+        return self._collect("pyreg_health")
+
+    def wrap_asgi(self, app: ASGIApp) -> ASGIApp:
+        """The application in the wrappers of all plugins; the first plugin's is outermost."""
+        for wrap in reversed(self._functions("pyreg_asgi_wrapper")):
+            app = wrap(app=app) or app
+        return app
+
+    def configure_server(self, config: hypercorn.Config) -> None:
+        """Let plugins change how Hypercorn runs."""
+        for call in self._functions("pyreg_server_config"):
+            call(config=config)
+
+    def extend_cli(self, group: click.Group) -> None:
+        """Let plugins add commands."""
+        for call in self._functions("pyreg_cli"):
+            call(group=group)
+
+    async def startup(self) -> None:
+        """Tell every plugin that the registry starts."""
+        for call in self._functions("pyreg_startup"):
+            await call()
+
+    async def shutdown(self) -> None:
+        """Tell every plugin, in the opposite order, that the registry stops."""
+        for call in reversed(self._functions("pyreg_shutdown")):
+            await call()
+
+    @property
+    def has_observers(self) -> bool:
+        """Whether anybody observes."""
+        return bool(self._observers)
+
+    async def guard(self, operation: Operation, identity: Identity) -> None:
+        """Ask every guard.
+
+        Raises:
+            Refused: by the first that refuses.
+        """
+        for call in self._guards:
+            await call(operation=operation, identity=identity)
+
+    async def observe(self, event: Event) -> None:
+        """Tell every observer."""
+        for call in self._observers:
+            await call(event=event)
+
+
+def _by_name(implementation: Any) -> Callable[..., Any]:
+    """A hook's function, called with the arguments that it declares."""
+    wanted = set(implementation.argnames)
+
+    def call(**arguments: Any) -> Any:
+        return implementation.function(
+            **{name: value for name, value in arguments.items() if name in wanted}
+        )
+
+    return call

@@ -1,0 +1,1 @@
+"""How pyreg runs on its own: a supervisor, its workers, and the connections that they serve."""

@@ -1,0 +1,350 @@
+"""One client's connection: bytes between the socket and Hypercorn's protocols.
+
+Hypercorn's own `TCPServer` reads through asyncio's streams in 64 KiB pieces, writes a response's
+head and body separately, and makes and cancels a task per request to time out idle clients.
+This class speaks to the transport directly: pieces are as large as the loop reads them and are
+not copied, a small response is one write, and time is looked at by one timer per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import struct
+import termios
+from collections import deque
+from typing import Any, cast
+
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.typing import ConnectionState, WorkerContext
+from hypercorn.utils import parse_socket_addr
+
+from pyreg.server.protocols import (
+    H2CProtocolRequiredError,
+    H2ProtocolAssumedError,
+    Http1,
+    Http2,
+    Requests,
+)
+from pyreg.server.settings import ServerConfig
+
+logger = logging.getLogger("pyreg.server")
+
+READ_LIMIT = 256 * 1024
+"""Bytes that were read and not yet taken by the protocol before the socket is left alone."""
+
+JOIN_LIMIT = 64 * 1024
+"""A body's first piece up to this size is copied behind the head, to be one write with it."""
+
+LINGER = 5.0
+"""Seconds for which a client that still sends after its answer is listened to. Closing at once
+would reset the connection, and the reset can overtake the answer (RFC 9112, 9.6)."""
+
+TIMER_FRACTION = 4
+"""A stalled client is noticed within `1 + 1 / TIMER_FRACTION` of the time that it may take."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        app: The ASGI application.
+        config: Timeouts and limits.
+        context: The worker's; `terminated` set means that no further request is taken.
+        state: What the application left in its lifespan, for `scope["state"]`.
+        connections: Where the connection keeps itself while it lasts.
+        loop: The running event loop.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        config: ServerConfig,
+        context: WorkerContext,
+        state: dict[str, Any],
+        connections: set[Connection],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._state = state
+        self._connections = connections
+        self._loop = loop
+        self._requests = Requests(loop, self._is_lost, self.abort)
+        self._transport: asyncio.Transport
+        self._protocol: Http1 | Http2
+        self._task: asyncio.Task[None]
+        # Reading.
+        self._pieces: deque[bytes] = deque()
+        self._waiting = 0
+        self._wakeup: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self._handling = True
+        # Writing.
+        self._head = b""
+        self._writable = asyncio.Event()
+        self._writable.set()
+        # The end.
+        self._eof = False
+        self._closing = False
+        self._lost = False
+        # Time.
+        self._busy = False
+        self._since = loop.time()
+        self._head_begun = False
+        self._bytes = 0
+        self._mark: tuple[int, int] = (0, 0)
+        self._timer: asyncio.TimerHandle | None = None
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to serve."""
+        self._transport = cast(asyncio.Transport, transport)
+        ssl_object = transport.get_extra_info("ssl_object")
+        self._ssl = ssl_object is not None
+        alpn = ssl_object.selected_alpn_protocol() if ssl_object is not None else None
+        self._protocol = self._speak(Http2 if alpn == "h2" else Http1)
+        self._connections.add(self)
+        self._task = self._loop.create_task(self._serve())
+        self._task.add_done_callback(self._ended)
+        if self._config.keep_alive_timeout:
+            self._timer = self._loop.call_later(self._config.keep_alive_timeout, self._look_at_time)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came until the protocol takes it; stop reading when that is too much."""
+        if self._closing:
+            return
+        self._bytes += len(data)
+        if not self._busy and not self._head_begun:
+            self._head_begun = True
+            self._since = self._loop.time()
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._waiting >= READ_LIMIT and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The client sends no more. As in most HTTP servers that means: it is gone."""
+        self._eof = True
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than the application writes."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application; after an orderly end what had come before is still handed on."""
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writable.set()
+        if self._handling and not (self._eof and exc is None):
+            self._task.cancel()
+        self._wake()
+        if self._task.done():
+            self._connections.discard(self)
+
+    # The worker's side.
+
+    def announce_end(self) -> None:
+        """Ask the client to use another connection from now on; nothing is cut."""
+        if not self._lost and not self._closing:
+            self._write(self._protocol.announce_end())
+
+    def end_if_idle(self) -> None:
+        """Close, if no request is under way. One that is will be the connection's last."""
+        if not self._busy:
+            self._end(linger=False)
+
+    def abort(self) -> None:
+        """Cut the connection and cancel what is under way."""
+        self._closing = True
+        self._transport.abort()
+        self._requests.cancel()
+
+    # The protocol's side.
+
+    def _speak(self, protocol: type[Http1] | type[Http2]) -> Http1 | Http2:
+        sock = self._transport.get_extra_info("socket")
+        peer = self._transport.get_extra_info("peername")
+        return protocol(
+            self._app,
+            self._config,
+            self._context,
+            cast(Any, self._requests),  # Hypercorn never enters it
+            ConnectionState(self._state),
+            self._ssl,
+            parse_socket_addr(sock.family, peer) if peer else None,
+            parse_socket_addr(sock.family, self._transport.get_extra_info("sockname")),
+            self.send,
+        )
+
+    async def send(self, event: Event) -> None:
+        """Take an event of the protocol; returns when there is room for another one."""
+        if type(event) is RawData:
+            data = event.data
+            if self._head:
+                if len(data) <= JOIN_LIMIT:
+                    data = self._head + data
+                else:
+                    self._write(self._head)
+                self._head = b""
+            elif data[:9] == b"HTTP/1.1 " and data[9:10] != b"1":
+                # A final response's head goes out with the first piece of its body, or at the
+                # end of this turn of the loop. A body that looks like a head loses nothing.
+                self._head = data
+                self._loop.call_soon(self._flush)
+                return
+            if data:
+                self._write(data)
+            if not self._writable.is_set():
+                await self._writable.wait()
+        elif type(event) is Updated:
+            self._busy = not event.idle
+            self._since = self._loop.time()
+            self._head_begun = False
+            if event.idle and self._context.terminated.is_set():
+                self._end(linger=False)
+        elif type(event) is Closed:
+            self._end(linger=self._protocol.body_expected)
+
+    async def _serve(self) -> None:
+        try:
+            await self._protocol.initiate()
+            while (data := await self._next_piece()) is not None:
+                await self._handle(RawData(data))
+        except asyncio.CancelledError:
+            if not self._lost:
+                raise
+        finally:
+            self._handling = False
+            await self._protocol.handle(Closed())
+            await self._requests.wait()
+            self._end(linger=False)
+
+    async def _next_piece(self) -> bytes | None:
+        while not self._pieces:
+            if self._eof or self._closing:
+                return None
+            self._wakeup = self._loop.create_future()
+            try:
+                await self._wakeup
+            finally:
+                self._wakeup = None
+        if self._closing:
+            return None
+        data = self._pieces.popleft()
+        self._waiting -= len(data)
+        if self._reading_paused and not self._pieces and not self._lost:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def _handle(self, event: RawData) -> None:
+        try:
+            await self._protocol.handle(event)
+        except H2ProtocolAssumedError as change:
+            self._protocol = self._speak(Http2)
+            await self._protocol.initiate()
+            await self._handle(RawData(change.data))
+        except H2CProtocolRequiredError as change:
+            self._protocol = protocol = cast(Http2, self._speak(Http2))
+            await protocol.initiate(change.headers, change.settings)
+            if change.data:
+                await self._handle(RawData(change.data))
+
+    def _write(self, data: bytes) -> None:
+        if self._closing or self._is_lost() or not data:
+            return
+        self._bytes += len(data)
+        # asyncio copies the rest of a partial write out of bytes, but not out of a view.
+        self._transport.write(memoryview(data) if len(data) > JOIN_LIMIT else data)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head)
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    def _is_lost(self) -> bool:
+        return self._lost or self._eof
+
+    # The end.
+
+    def _end(self, *, linger: bool) -> None:
+        self._flush()
+        if self._closing or self._lost:
+            return
+        self._closing = True
+        self._pieces.clear()
+        if linger and not self._eof and self._transport.can_write_eof():
+            if self._reading_paused:
+                self._transport.resume_reading()
+            self._transport.write_eof()
+            self._loop.call_later(LINGER, self._transport.abort)
+        else:
+            self._transport.close()
+        self._wake()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._lost:
+            self._connections.discard(self)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a connection failed", exc_info=error)
+            self.abort()
+
+    # Time.
+
+    def _look_at_time(self) -> None:
+        """Drop a client that moves no byte; never one that waits for the server."""
+        now = self._loop.time()
+        limit = wait = self._config.keep_alive_timeout
+        if self._busy or self._closing:
+            mark = (self._bytes, self._unsent())
+            if mark != self._mark or not self._waits_for_client():
+                self._mark = mark
+                self._since = now
+            wait /= TIMER_FRACTION
+        else:
+            wait -= now - self._since
+        if now - self._since >= limit:
+            logger.debug("a client was dropped after %s seconds without a byte", limit)
+            self._transport.abort()
+        else:
+            self._timer = self._loop.call_later(max(wait, 0.001), self._look_at_time)
+
+    def _waits_for_client(self) -> bool:
+        return (
+            self._closing
+            or not self._writable.is_set()
+            or self._protocol.blocked
+            or any(channel.starving for channel in self._requests.channels)
+        )
+
+    def _unsent(self) -> int:
+        """Bytes that the client has not taken yet, the kernel's buffer included.
+
+        The kernel takes megabytes before it asks for more, so that a slow client seems to stand
+        still for minutes when only the transport is asked.
+        """
+        if self._writable.is_set() and not self._closing:
+            return 0
+        unsent = self._transport.get_write_buffer_size()
+        sock = self._transport.get_extra_info("socket")
+        try:
+            queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        except OSError:
+            return unsent
+        return unsent + int(struct.unpack("i", queued)[0])

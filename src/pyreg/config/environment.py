@@ -52,7 +52,7 @@ class Overrides:
             if variable.startswith(PREFIX) and variable != CONFIGURATION_PATH:
                 self._variable, self._value = variable, environ[variable]
                 parts = variable[len(PREFIX) :].split("_")
-                if all(parts):
+                if all(parts) and variable.isprintable():
                     self._enter(self._root, self._shape, parts)
                 else:
                     self._ignored()
@@ -61,9 +61,6 @@ class Overrides:
         """Go on inside `node`; `parts` are what is left of the name, and never empty."""
         if shape.word:
             spell_out(node)
-        if node.value is None:
-            node.value = [] if shape.kind == "list" else {}
-            node.origin = self._origin()
         if isinstance(node.value, list):
             self._item(node.value, shape.inside(0), parts)
         elif isinstance(node.value, dict) and shape.kind != "leaf":
@@ -133,10 +130,12 @@ class Overrides:
         self.mistakes.append(Mistake("", message, self._variable))
 
     def _ignored(self) -> None:
-        names = [name for _, name, _ in all_keys(self._shape) if "<n>" not in name]
-        hint = did_you_mean(self._variable, names)
+        names = [name for _, name, _ in all_keys(self._shape, variable="") if "<n>" not in name]
+        near = did_you_mean(self._variable.removeprefix(PREFIX), [name[1:] for name in names])
+        hint = near.replace("mean ", f"mean {PREFIX}")
         message = "names no option, and is ignored"
-        self.warnings.append(Mistake("", message, self._variable, hint=hint))
+        shown = self._variable if self._variable.isprintable() else ascii(self._variable)
+        self.warnings.append(Mistake("", message, shown, hint=hint))
 
 
 def spell_out(node: Node) -> None:

@@ -16,6 +16,7 @@ from pyreg.config.tree import Node, dotted
 from pyreg.errors import Mistake
 
 _LONGEST_QUOTE = 60
+_MISSING = ("missing", "missing_argument")
 
 _EXPECTED = {
     "string_type": "text",
@@ -63,74 +64,81 @@ def from_validation(
         shape: Its shape.
         prefix: Where the tree stands in the whole configuration.
     """
+    reader = _Reader(root, shape)
     details = error.errors(include_url=False, include_input=False)
-    found = [_mistake(detail, root, shape, prefix) for detail in details]
+    found = [reader.mistake(detail, prefix) for detail in details]
     found.sort(key=lambda mistake: mistake.line or 0)
     return list(dict.fromkeys(found))
 
 
-def _mistake(
-    detail: ErrorDetails, root: Node, shape: Shape, prefix: Sequence[str | int]
-) -> Mistake:
-    location = [step for step in detail["loc"] if step != "[key]"]
-    node, depth = root.find(location)
-    missing = detail["type"] in ("missing", "missing_argument")
-    # What follows a value that is there is pydantic's own: the name of a union's branch.
-    shown = location if missing or depth < len(location) - 1 else location[:depth]
-    if detail["type"] == "extra_forbidden" or (missing and not shown):
-        shown = location
-    inner, secret = _follow(shape, location[:depth])
-    message, hint = _message(detail, node, root, shape, inner, secret, location)
-    origin = node.origin
-    return Mistake(dotted([*prefix, *shown]), message, origin.source, origin.line, hint)
+class _Reader:
+    """Reads what pydantic says of one tree."""
+
+    def __init__(self, root: Node, shape: Shape) -> None:
+        self._root = root
+        self._shape = shape
+        self._secrets = sorted(secrets_in(root, shape), key=len, reverse=True)
+
+    def mistake(self, detail: ErrorDetails, prefix: Sequence[str | int]) -> Mistake:
+        location = [step for step in detail["loc"] if step != "[key]"]
+        node, depth = self._root.find(location)
+        # What follows a value that is there is pydantic's own: the name of a union's branch.
+        shown = location if detail["type"] in _MISSING else location[:depth]
+        message, hint = self._message(detail, node, location[:depth])
+        origin = node.origin
+        return Mistake(dotted([*prefix, *shown]), message, origin.source, origin.line, hint)
+
+    def _message(
+        self, detail: ErrorDetails, node: Node, location: Sequence[str | int]
+    ) -> tuple[str, str]:
+        """What was expected and what was found, and a hint."""
+        kind = detail["type"]
+        context: dict[str, Any] = detail.get("ctx", {})
+        secret = _is_secret(self._shape, location) or node.written in self._secrets
+        if kind in _MISSING:
+            return "is required, and nothing is given", ""
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+            section = self._shape
+            for step in location[:-1]:
+                section = section.inside(step)
+            return "is not a known key", did_you_mean(str(location[-1]), section.keys)
+        if kind in ("value_error", "assertion_error"):
+            text = "expected another value"
+            if not secret:
+                text = self._without_secrets(str(context.get("error", ""))) or text
+            if not text.startswith("expected") or node.value is None:
+                return text, ""
+            return f"{text}, got {_got(node, secret)}", ""
+        template = _EXPECTED.get(kind)
+        if template is None:
+            expected = self._without_secrets(detail["msg"]).removeprefix("Input should be ")
+        else:
+            bounds = {name: _number(value) for name, value in context.items()}
+            expected = template.format_map(bounds).replace("'", "")
+        hint = ""
+        if kind in ("literal_error", "enum"):
+            words = expected.replace(" or ", ", ").split(", ")
+            if len(words) > 1:
+                expected = f"one of {expected}"
+                hint = did_you_mean(node.written, words) if not secret else ""
+        return f"expected {expected}, got {_got(node, secret)}", hint
+
+    def _without_secrets(self, text: str) -> str:
+        """Mask secrets in a message of a plugin's own validation, which may quote its input."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return mask_text(text)
 
 
-def _follow(shape: Shape, location: Sequence[str | int]) -> tuple[Shape, bool]:
-    """The shape at a location, and whether what stands there is secret."""
-    secret = False
+def _is_secret(shape: Shape, location: Sequence[str | int]) -> bool:
+    """Whether what stands at a location must not be shown."""
     name = ""
     for depth, step in enumerate(location, start=1):
         shape = shape.inside(step)
         name = step if isinstance(step, str) else name
-        secret = secret or shape.hides(name, container=depth < len(location))
-    return shape, secret
-
-
-def _message(
-    detail: ErrorDetails,
-    node: Node,
-    root: Node,
-    shape: Shape,
-    inner: Shape,
-    secret: bool,
-    location: Sequence[str | int],
-) -> tuple[str, str]:
-    kind = detail["type"]
-    context: dict[str, Any] = detail.get("ctx", {})
-    if kind in ("missing", "missing_argument"):
-        return "is required, and nothing is given", ""
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "is not a known key", did_you_mean(str(location[-1]), inner.keys)
-    if kind in ("value_error", "assertion_error"):
-        text = "" if secret else _without_secrets(str(context.get("error", "")), root, shape)
-        text = text or "expected another value"
-        if not text.startswith("expected") or node.value is None:
-            return text, ""
-        return f"{text}, got {_got(node, secret)}", ""
-    template = _EXPECTED.get(kind)
-    if template is not None:
-        expected = template.format_map({name: _number(value) for name, value in context.items()})
-        expected = expected.replace("'", "")
-    else:
-        expected = _without_secrets(detail["msg"], root, shape)
-        expected = expected.removeprefix("Input should be ").removeprefix("Value error, ")
-    if kind == "literal_error":
-        expected = f"one of {expected}" if " or " in expected else expected
-    hint = ""
-    if kind in ("literal_error", "enum") and isinstance(node.value, str) and not secret:
-        words = expected.removeprefix("one of ").replace(" or ", ", ").split(", ")
-        hint = did_you_mean(node.value, words)
-    return f"expected {expected}, got {_got(node, secret)}", hint
+        if shape.hides(name, container=depth < len(location)):
+            return True
+    return False
 
 
 def _number(value: Any) -> str:
@@ -150,7 +158,7 @@ def _got(node: Node, secret: bool) -> str:
     if secret:
         return MASK
     if not isinstance(value, str):
-        return node.text[:_LONGEST_QUOTE] or str(value)[:_LONGEST_QUOTE]
+        return node.written[:_LONGEST_QUOTE]
     return quoted(value)
 
 
@@ -175,14 +183,7 @@ def secrets_in(node: Node, shape: Shape, name: str = "", hidden: bool = False) -
     if isinstance(node.value, list):
         item = shape.inside(0)
         return set().union(*(secrets_in(child, item, name, hidden) for child in node.value))
-    return {node.text} if hidden and node.text else set()
-
-
-def _without_secrets(text: str, root: Node, shape: Shape) -> str:
-    """Mask secrets in a message of a plugin's own validation, which may quote its input."""
-    for secret in sorted(secrets_in(root, shape), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return mask_text(text)
+    return {node.written} if hidden and node.written else set()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -206,4 +207,6 @@ def strings(node: Node, shape: Shape = ANYTHING) -> Any:
         }
     if isinstance(node.value, list):
         return [strings(child, shape.inside(0)) for child in node.value]
-    return node.text if shape.as_written and node.text else node.value
+    if shape.as_written and node.text and node.value is not None:
+        return node.text
+    return node.value

@@ -17,7 +17,7 @@ from pyreg.errors import ConfigurationError, Mistake
 
 T = TypeVar("T")
 
-_UNSET = Node(None, Origin(""))
+_PYTHON = Origin("")
 
 PluginKind = Literal["storage", "auth", "events", "extension"]
 
@@ -42,11 +42,11 @@ class PluginOptions:
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     path: str = ""
     essential: bool = True
-    node: Node = field(default=_UNSET, compare=False, repr=False)
+    node: Node = field(default_factory=lambda: Node(None, _PYTHON), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Take options that were made in Python."""
-        if self.node is _UNSET:
+        if self.node.value is None:
             object.__setattr__(self, "node", from_python(self.values))
 
     @classmethod

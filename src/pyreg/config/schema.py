@@ -39,8 +39,9 @@ def json_schema() -> dict[str, Any]:
         if name in shapes:
             _complete(definition, shapes[name])
     _complete(generated, configuration_shape())
-    generated["properties"]["version"]["enum"] = [VERSION, float(VERSION)]
-    del generated["properties"]["version"]["const"]
+    version = generated["properties"]["version"]
+    del version["const"], version["type"]
+    version["enum"] = [VERSION, float(VERSION)]
     used = {name: definition for name, definition in definitions.items() if name in shapes}
     return {
         "$schema": DIALECT,

@@ -109,9 +109,11 @@ def _raw(node: Node, shape: Shape, name: str, hidden: bool) -> _Shown:
     if isinstance(node.value, list):
         item = shape.inside(0)
         return _Shown([_raw(child, item, name, hidden) for child in node.value], _origin(node))
-    if hidden and node.text:
+    if hidden and node.written:
         return _Shown(_scalar(MASK), _origin(node))
-    return _Shown(_scalar(node.value) if isinstance(node.value, str) else node.text, _origin(node))
+    return _Shown(
+        _scalar(node.value) if isinstance(node.value, str) else node.written, _origin(node)
+    )
 
 
 _NOTHING = Node({}, Configuration().storage.driver.origin)

@@ -51,6 +51,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _LONGEST_NUMBER = 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_file(path: str | Path) -> tuple[str, str]:
@@ -219,6 +220,8 @@ class Document:
     def _scalar(self, event: ScalarEvent, origin: Origin) -> Node:
         plain = bool(event.implicit[0])
         text = str(event.value)
+        if _SURROGATE.search(text):
+            raise self._error("contains characters that no text has", event.start_mark.line + 1)
         return Node(resolve(text) if plain else text, origin, text)
 
     def _count(self, nodes: int, line: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,13 @@ class Node:
     origin: Origin
     text: str = ""
     implied: bool = False
+
+    @property
+    def written(self) -> str:
+        """A scalar as it was written, or would be; "" for anything else, and for nothing."""
+        if self.text or self.value is None or isinstance(self.value, dict | list):
+            return self.text
+        return json.dumps(self.value) if isinstance(self.value, bool) else str(self.value)
 
     def mapping(self) -> dict[str, Node]:
         """The entries of a mapping; none for anything else."""

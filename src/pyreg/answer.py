@@ -8,12 +8,14 @@ import logging
 
 from pyreg.api.call import Call, Site
 from pyreg.api.message import JSON, ClientGone, Headers, Request, Response
-from pyreg.content.uploads import Interrupted
+from pyreg.content.progress import Interrupted
 from pyreg.errors import (
     NAME_INVALID,
+    REQUEST_TIMEOUT,
     STORAGE_FULL,
     UNAVAILABLE,
     UNKNOWN,
+    URI_TOO_LONG,
     RegistryError,
     StorageDenied,
     StorageError,
@@ -21,6 +23,7 @@ from pyreg.errors import (
     StorageUnavailable,
 )
 from pyreg.hooks.spec import Receive, Scope, Send
+from pyreg.hooks.storage import FileSpan
 from pyreg.routes import match
 
 log = logging.getLogger("pyreg.api")
@@ -30,7 +33,12 @@ VERSION_HEADER = (b"docker-distribution-api-version", b"registry/2.0")
 MAX_TARGET = 8192
 """Bytes of a request's path."""
 
-_DRAINED = 256 * 1024  # bytes of an unwanted body that are read, so that the answer gets through
+ZERO_COPY = "http.response.zerocopysend"
+"""The ASGI extension, and its message, for content that lies in a file."""
+
+_PART = 64 * 1024 * 1024  # bytes that the kernel is asked to send at once
+_DRAINED = 256 * 1024  # bytes of an unwanted body that are read
+_DRAINING = 2.0  # seconds for that
 _RETRY_AFTER = 5.0  # seconds, where the storage does not say
 
 
@@ -46,34 +54,39 @@ async def answer(site: Site, scope: Scope, receive: Receive, send: Send, path: s
     """
     request = Request(scope, receive, path, site.idle)
     try:
-        try:
-            response = await _respond(site, request)
-            if response.stream is not None and request.method != "HEAD":
-                await _send_stream(site, request, response, receive, send)
-                return
-        except RegistryError as error:
-            response = _failure(request, error)
-        except StorageError as error:
-            log.error("%s %s: %s: %s", request.method, path, type(error).__name__, error)
-            response = _failure(request, _storage_failure(error))
-        except (ClientGone, Interrupted):
-            return  # nobody listens
-        except Exception:
-            log.exception("%s %s failed", request.method, path)
-            response = _failure(request, RegistryError(UNKNOWN))
-    finally:
-        if request.has_body and not request.body.complete:
-            await request.body.drain(_DRAINED)
+        response = await _respond(site, request)
+        if response.stream is not None and request.method != "HEAD":
+            await _send_stream(site, request, response, receive, send)
+            return
+    except RegistryError as error:
+        response = _failure(request, error)
+    except StorageError as error:
+        log.error("%s %s: %s: %s", request.method, path, type(error).__name__, error)
+        response = _failure(request, _storage_failure(error))
+    except (ClientGone, Interrupted):
+        response = _failure(request, RegistryError(REQUEST_TIMEOUT))
+    except Exception:
+        log.exception("%s %s failed", request.method, path)
+        response = _failure(request, RegistryError(UNKNOWN))
     response.headers += [VERSION_HEADER, *site.headers]
     await send(response.start())
-    await send({"type": "http.response.body", "body": response.body})
+    if not request.body.complete and request.has_body:
+        # The answer is out before the client has sent everything. A connection that is closed
+        # on unread bytes is reset, and the client might never see the answer: take some more.
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        await request.body.drain(_DRAINED, _DRAINING)
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.body", "body": response.body})
 
 
 async def _respond(site: Site, request: Request) -> Response:
     raw = request.scope.get("raw_path") or b""
-    if len(request.path) > MAX_TARGET or b"%2f" in raw or b"%2F" in raw:
+    if len(request.path) > MAX_TARGET:
+        raise RegistryError(URI_TOO_LONG)
+    if b"%2f" in raw or b"%2F" in raw:
         # An encoded "/" is one to us and none to a proxy that guards some paths.
-        raise RegistryError(NAME_INVALID, "the path is too long, or has an encoded '/'")
+        raise RegistryError(NAME_INVALID, "the path has an encoded '/'")
     found = match(request.method, request.path)
     call = Call(site, request, found.name, found.reference)
     await call.admit(found.accesses)
@@ -86,20 +99,42 @@ async def _send_stream(
     assert response.stream is not None
     async with response.stream as pieces:
         response.headers += [VERSION_HEADER, *site.headers]
-        await send(response.start())
-        # Nothing else tells that the client is gone: a server takes what is sent all the same.
+        # Most servers take what is sent also when the client is gone; others raise OSError.
         leaving = asyncio.ensure_future(_left(request, receive))
         try:
-            async for piece in pieces:
-                if leaving.done():
-                    return
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send(response.start())
+            file = getattr(pieces, "file", None)
+            if file is not None and ZERO_COPY in (request.scope.get("extensions") or ()):
+                await _send_file(file, leaving, send)
+            else:
+                async for piece in pieces:
+                    if leaving.done():
+                        return
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except StorageError as error:
+        except (StorageError, RegistryError) as error:
             # The status is out already; a body that breaks off is the only way to tell.
             log.error("%s broke off: %s: %s", request.path, type(error).__name__, error)
+        except OSError as error:
+            log.debug("%s: the client is gone: %s", request.path, error)
         finally:
             leaving.cancel()
+
+
+async def _send_file(file: FileSpan, leaving: asyncio.Future[None], send: Send) -> None:
+    """Let the kernel send the bytes, a part at a time."""
+    for start in range(file.start, file.stop, _PART):
+        if leaving.done():
+            return
+        await send(
+            {
+                "type": ZERO_COPY,
+                "file": file.descriptor,
+                "offset": start,
+                "count": min(_PART, file.stop - start),
+                "more_body": True,
+            }
+        )
 
 
 async def _left(request: Request, receive: Receive) -> None:

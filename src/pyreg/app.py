@@ -197,6 +197,7 @@ class Registry:
                 await self.participants.startup()
                 await self._quart.startup()
             except BaseException:
+                await self.participants.shutdown()
                 await self._close()
                 raise
             if self._purger is not None:

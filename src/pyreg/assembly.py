@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pyreg import plugins
@@ -10,6 +11,8 @@ from pyreg.config import PluginOptions, validate_options
 from pyreg.content.purge import Purger
 from pyreg.content.rules import Rules
 from pyreg.errors import ConfigurationError, Mistake, PluginError
+
+log = logging.getLogger("pyreg")
 
 if TYPE_CHECKING:
     from pyreg.app import Registry
@@ -80,7 +83,10 @@ def _plugins(configuration: Configuration) -> list[object]:
         except ConfigurationError as error:
             mistakes += error.mistakes
         except PluginError as error:
-            missing.append(error)
+            if options.essential:
+                missing.append(error)
+            else:
+                log.warning("%s is ignored: %s", options.path, error)
     if missing:
         raise PluginError("\n".join(map(str, missing)))
     if mistakes:

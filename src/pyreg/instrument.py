@@ -16,6 +16,7 @@ from pyreg.errors import StorageError, StorageUnavailable
 from pyreg.hooks.storage import (
     ANY,
     Condition,
+    FileSpan,
     ObjectInfo,
     Page,
     Reader,
@@ -129,14 +130,14 @@ class Instrumented(StorageDriver):
             return await self.driver.begin_upload(key)
 
     async def append(
-        self, state: str, offset: int, pieces: AsyncIterator[bytes]
+        self, state: str, offset: int, pieces: AsyncIterator[bytes], *, durable: bool = True
     ) -> tuple[str, int]:
         """See `StorageDriver.append`. The time includes waiting for the pieces."""
         if offset < 0:
             raise ValueError(f"not an offset: {offset}")
         watched = _Pieces(pieces)
         with self._call("append", "", watched):
-            return await self.driver.append(state, offset, watched)
+            return await self.driver.append(state, offset, watched, durable=durable)
 
     async def finish(self, state: str, *, key: str | None = None) -> ObjectInfo:
         """See `StorageDriver.finish`."""
@@ -150,18 +151,18 @@ class Instrumented(StorageDriver):
         with self._call("abort", ""):
             await self.driver.abort(state)
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, durable: bool = True) -> None:
         """See `StorageDriver.delete`."""
         check_key(key)
         with self._call("delete", key):
-            await self.driver.delete(key)
+            await self.driver.delete(key, durable=durable)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """See `StorageDriver.delete_many`."""
         for key in keys:
             check_key(key)
         with self._call("delete_many", keys[0] if keys else ""):
-            await self.driver.delete_many(keys)
+            await self.driver.delete_many(keys, durable=durable)
 
     async def list(
         self, prefix: str, *, delimiter: str | None = None, after: str = "", limit: int = 1000
@@ -259,6 +260,7 @@ class _Reading:
         with self._storage._call("read", self._key):
             self._reader = await self._opening.__aenter__()
         self.info = self._reader.info
+        self.file: FileSpan | None = getattr(self._reader, "file", None)
         return self
 
     async def __aexit__(

@@ -73,14 +73,14 @@ class Outbox:
         yield
         for event in self._events(operation, caller):
             self._hand_out(event)
-            await self._observe(event)
+            await self._participants.observe(event)
 
     def pulled(self, operation: Operation, caller: Caller) -> None:
         """Tell of a pull, in the background."""
         for event in self._events(operation, caller):
             self._hand_out(event)
             if self._participants.has_observers and len(self._observing) < QUEUE:
-                task = asyncio.get_running_loop().create_task(self._observe(event))
+                task = asyncio.get_running_loop().create_task(self._participants.observe(event))
                 self._observing.add(task)
                 task.add_done_callback(self._observing.discard)
 
@@ -108,13 +108,6 @@ class Outbox:
     def _hand_out(self, event: Event) -> None:
         for delivery in self._deliveries:
             delivery.offer(event)
-
-    async def _observe(self, event: Event) -> None:
-        try:
-            await self._participants.observe(event)
-        except Exception:
-            # What is committed stays committed, whatever an observer makes of it.
-            log.exception("an observer failed on %s of %s", event.action, event.repository)
 
 
 class _Delivery:

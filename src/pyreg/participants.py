@@ -6,6 +6,7 @@ itself cannot do.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import hypercorn
     import quart
 
+log = logging.getLogger("pyreg.plugins")
+
 
 class Participants:
     """Calls plugins in the order in which they were given.
@@ -33,6 +36,8 @@ class Participants:
 
     def __init__(self, plugins: Sequence[object]) -> None:
         self._manager = register(plugins)
+        self._plugins = tuple(plugins)
+        self._running: list[object] = []
         self._guards = self._functions("pyreg_guard")
         self._observers = self._functions("pyreg_observe")
 
@@ -91,14 +96,28 @@ class Participants:
             call(group=group)
 
     async def startup(self) -> None:
-        """Tell every plugin that the registry starts."""
-        for call in self._functions("pyreg_startup"):
-            await call()
+        """Tell every plugin that the registry starts; the first that raises ends it."""
+        calls = self._by_plugin("pyreg_startup")
+        for plugin in self._plugins:
+            if id(plugin) in calls:
+                await calls[id(plugin)]()
+            self._running.append(plugin)
 
     async def shutdown(self) -> None:
-        """Tell every plugin, in the opposite order, that the registry stops."""
-        for call in reversed(self._functions("pyreg_shutdown")):
-            await call()
+        """Tell every plugin that was started, in the opposite order, that the registry stops."""
+        calls = self._by_plugin("pyreg_shutdown")
+        while self._running:
+            plugin = self._running.pop()
+            if id(plugin) in calls:
+                try:
+                    await calls[id(plugin)]()
+                except Exception:
+                    # The others, and the storage, have to be closed all the same.
+                    log.exception("%s does not stop in order", type(plugin).__qualname__)
+
+    def _by_plugin(self, hook: str) -> dict[int, Callable[..., Any]]:
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return {id(item.plugin): _by_name(item) for item in implementations}
 
     @property
     def has_observers(self) -> bool:
@@ -117,7 +136,11 @@ class Participants:
     async def observe(self, event: Event) -> None:
         """Tell every observer."""
         for call in self._observers:
-            await call(event=event)
+            try:
+                await call(event=event)
+            except Exception:
+                # What is committed stays committed, whatever an observer makes of it.
+                log.exception("an observer failed on %s of %s", event.action, event.repository)
 
 
 def _by_name(implementation: Any) -> Callable[..., Any]:

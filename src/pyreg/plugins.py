@@ -104,31 +104,38 @@ def load(kind: str, name: str) -> type[Any]:
     """
     group = GROUPS[kind]
     points = list(importlib.metadata.entry_points(group=group, name=name))
+    if not points:
+        raise _missing(kind, name)
     owners = sorted({point.dist.name for point in points if point.dist})
     if len(owners) > 1:
         raise PluginError(
             f"two packages claim the {kind} plugin {name!r}: {' and '.join(owners)}; "
             f"uninstall one of them"
         )
+    targets = {point.value for point in points}
 
     def fail(_manager: object, point: importlib.metadata.EntryPoint, error: BaseException) -> None:
-        raise PluginError(
-            f"the {kind} plugin {name!r} cannot be loaded from {point.value}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        if point.value in targets:  # or else stevedore speaks of a former installation
+            raise PluginError(
+                f"the {kind} plugin {name!r} cannot be loaded from {point.value}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
-    extensions = stevedore.NamedExtensionManager[type[Any]](
-        group, [name], on_load_failure_callback=fail, warn_on_missing_entrypoint=False
-    ).extensions
-    if extensions:
-        found: type[Any] = extensions[0].plugin
-    elif points:  # stevedore keeps a cache, which may be older than the installation
-        try:
-            found = points[0].load()
-        except Exception as error:
-            fail(None, points[0], error)
-    else:
-        raise _missing(kind, name)
+    try:
+        extensions = stevedore.NamedExtensionManager[type[Any]](
+            group,
+            [name],
+            on_load_failure_callback=fail,
+            on_missing_entrypoints_callback=lambda _: None,
+        ).extensions
+        current = [item.plugin for item in extensions if item.entry_point.value in targets]
+        # stevedore keeps a cache, which may be older than the installation.
+        found: type[Any] = current[0] if current else points[0].load()
+    except PluginError:
+        raise
+    except Exception as error:
+        fail(None, points[0], error)
+        raise
     check_version(found, f"the {kind} plugin {name!r}")
     return found
 

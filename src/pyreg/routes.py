@@ -92,12 +92,11 @@ def match(method: str, path: str) -> Match:
             f"{method[:16]} is not a method of this endpoint",
             headers=[("Allow", ", ".join(sorted(methods)))],
         )
-    if name:
-        check_name(name)
-        access = Access("repository", name, endpoint.actions)
-    else:
+    if methods is SUPPORT or methods is CATALOG:
         kind = "catalog" if methods is CATALOG else "base"
         access = Access("registry", kind, endpoint.actions)
+    else:
+        access = Access("repository", check_name(name), endpoint.actions)
     return Match(endpoint, name, reference, [access])
 
 

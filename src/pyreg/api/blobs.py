@@ -11,7 +11,7 @@ from pyreg.api.conditions import Unsatisfiable, etag, ranges, unchanged
 from pyreg.api.message import Headers, Response, empty
 from pyreg.content import layout
 from pyreg.content.blobs import Blob
-from pyreg.content.uploads import OCTETS
+from pyreg.content.media_types import OCTETS
 from pyreg.errors import RANGE_INVALID, RegistryError
 
 # Content under a digest never changes.

@@ -19,9 +19,7 @@ def etag(digest: str) -> bytes:
 
 def unchanged(request: Request, digest: str) -> bool:
     """Whether `If-None-Match` names this content; a bare digest counts, as in Docker's registry."""
-    header = request.header(b"if-none-match")
-    if header is None:
-        return False
+    header = ",".join(request.headers(b"if-none-match"))
     if header.strip() == "*":
         return True
     values = (item.strip().removeprefix("W/") for item in header.split(","))
@@ -66,18 +64,21 @@ def ranges(request: Request, digest: str, size: int) -> list[tuple[int, int]] | 
             return None
         first, last = match[1], match[2]
         if not first:
+            if size == 0 and int(last):
+                return None  # satisfiable, but no Content-Range can say so
             start, stop = max(0, size - int(last)), size
         else:
             start = int(first)
-            stop = size if not last else int(last) + 1
-            if stop <= start:
+            if last and int(last) < start:
                 return None
-            stop = min(stop, size)
+            stop = min(int(last) + 1, size) if last else size
         if start < stop:
             found.append((start, stop))
     if not found:
         raise Unsatisfiable
-    return _merged(found) if len(found) > 1 else found
+    merged = _merged(found)
+    # Where none had to be merged they come in the order that was asked for.
+    return found if len(merged) == len(found) else merged
 
 
 def _merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:

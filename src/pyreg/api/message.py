@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +17,7 @@ from pyreg.errors import (
     BLOB_UPLOAD_INVALID,
     MANIFEST_TOO_LARGE,
     SIZE_INVALID,
+    URI_TOO_LONG,
     ErrorCode,
     RegistryError,
 )
@@ -124,15 +125,17 @@ class Body:
                 SIZE_INVALID, f"Content-Length is {self.length}, {self.received} bytes came"
             )
 
-    async def drain(self, limit: int) -> None:
-        """Read what is left, up to a limit, so that the client can hear the answer."""
+    async def drain(self, limit: int, seconds: float) -> None:
+        """Read and forget what is left: at most `limit` bytes, for at most `seconds`."""
         if self.length is not None and self.length - self.received > limit:
             return
         seen = 0
-        async for chunk in self.chunks():
-            seen += len(chunk)
-            if seen > limit:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for chunk in self.chunks():
+                    seen += len(chunk)
+                    if seen > limit:
+                        return
 
 
 class Request:
@@ -193,22 +196,24 @@ class Request:
         """All values of a query parameter.
 
         Raises:
-            RegistryError: BLOB_UPLOAD_INVALID (400) for a query that cannot be read.
+            RegistryError: BLOB_UPLOAD_INVALID (400) for a query that cannot be read, 414 for one
+                with more than `MAX_PARAMETERS`.
         """
         if self._parameters is None:
             query = self.scope.get("query_string") or b""
+            if query.count(b"&") >= MAX_PARAMETERS:
+                raise RegistryError(
+                    URI_TOO_LONG, f"a request has at most {MAX_PARAMETERS} parameters"
+                )
             try:
                 self._parameters = parse_qsl(
                     query.decode("ascii"),
                     keep_blank_values=True,
-                    max_num_fields=MAX_PARAMETERS,
                     errors="strict",
                 )
             except ValueError:
                 raise RegistryError(
-                    BLOB_UPLOAD_INVALID,
-                    f"the query cannot be read: not ASCII, not UTF-8, or more than "
-                    f"{MAX_PARAMETERS} parameters",
+                    BLOB_UPLOAD_INVALID, "the query cannot be read: not ASCII, or not UTF-8"
                 ) from None
         return [value for key, value in self._parameters if key == name]
 
@@ -223,7 +228,7 @@ class Request:
 _BODYLESS = frozenset({"GET", "HEAD"})
 
 Headers = list[tuple[bytes, bytes]]
-Stream = AbstractAsyncContextManager[AsyncIterator[bytes]]
+Stream = AbstractAsyncContextManager[AsyncIterable[bytes]]
 
 
 class Response:

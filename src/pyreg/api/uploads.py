@@ -8,8 +8,9 @@ import uuid
 from pyreg.api.call import Call
 from pyreg.api.message import Headers, Response, empty
 from pyreg.content.digest import ALGORITHMS, CANONICAL, Digest, unsupported_algorithm
+from pyreg.content.hashing import PIECE
 from pyreg.content.names import check_name
-from pyreg.content.uploads import PIECE, Interrupted, Progress, Upload
+from pyreg.content.progress import Interrupted, Progress, Upload
 from pyreg.errors import (
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
@@ -119,6 +120,7 @@ async def status(call: Call) -> Response:
 async def cancel(call: Call) -> Response:
     """end-14 (OCI distribution specification, "Cancel a blob upload")."""
     upload = _upload(call)
+    call.site.store.rules.require_writable()
     await call.site.uploads.cancel(upload)
     return empty(204, (b"docker-upload-uuid", upload.id.encode("ascii")))
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from pyreg.content import layout
 from pyreg.content.digest import CANONICAL, Digest
+from pyreg.content.hashing import in_pieces
 from pyreg.content.journal import Caller
+from pyreg.content.media_types import OCTETS
 from pyreg.content.store import SMALL_BLOB, Store
-from pyreg.content.uploads import OCTETS, Uploads, in_pieces
+from pyreg.content.uploads import Uploads
 from pyreg.errors import BLOB_UNKNOWN, ObjectNotFound, RegistryError
 from pyreg.hooks.events import Descriptor, Operation
+from pyreg.hooks.storage import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Blobs:
     @asynccontextmanager
     async def open(
         self, digest: str, *, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[Reader]:
         """The bytes of a blob, in pieces: `async with blobs.open(d) as pieces`.
 
         Args:
@@ -77,14 +80,14 @@ class Blobs:
     @asynccontextmanager
     async def read(
         self, blob: Blob, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[Reader]:
         """As `open`, for a blob that `stat` has found."""
         try:
             async with self._store.driver.read(
                 layout.blob_data(blob.stored), start=start, stop=stop
             ) as reader:
                 self.pulled(blob)
-                yield aiter(reader)
+                yield reader
         except ObjectNotFound:
             raise unknown(blob.digest) from None
 

@@ -205,8 +205,11 @@ def _descriptor(item: Any, path: str) -> Descriptor:
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
         raise _invalid(f"{path}.urls: expected a list of addresses")
     platform = item.get("platform")
-    if platform is not None and not isinstance(platform, dict):
-        raise _invalid(f"{path}.platform: expected an object")
+    if platform is not None:
+        if not isinstance(platform, dict):
+            raise _invalid(f"{path}.platform: expected an object")
+        for key in ("os", "architecture"):
+            _optional_text(platform, key, f"{path}.platform")
     return Descriptor(
         media_type=media_type,
         digest=digest,

@@ -11,7 +11,7 @@ from pyreg.content.journal import Caller
 from pyreg.content.manifest import Manifest, parse
 from pyreg.content.names import check_tag, parse_reference
 from pyreg.content.referrers import Referrers
-from pyreg.content.store import Store
+from pyreg.content.store import DamagedContent, Store
 from pyreg.errors import (
     DIGEST_INVALID,
     MANIFEST_BLOB_UNKNOWN,
@@ -161,6 +161,9 @@ class Manifests:
             await store.put_link(layout.revision_link(name, digest), digest)
             for item in names:
                 await tags.point(store, name, item, digest)
+            if await store.link(layout.revision_link(name, digest)) is None:
+                # Deleted at the same time; what is acknowledged last is the push.
+                await store.put_link(layout.revision_link(name, digest), digest)
         subject = Digest(manifest.subject.digest) if manifest.subject else None
         return PushedManifest(digest, names, subject)
 
@@ -180,14 +183,15 @@ class Manifests:
         revision = layout.revision_link(name, digest)
         if await store.link(revision) is None:
             raise _unknown(digest)
-        stored = await store.manifest(digest)
-        manifest = parse(stored[0]) if stored else None
+        manifest = await self._decoded(digest)
         operation = Operation(
             "delete",
             "manifest",
             name,
             Descriptor(
-                manifest.media_type if manifest else "", digest, len(stored[0]) if stored else 0
+                manifest.media_type if manifest else "",
+                digest,
+                len(manifest.payload) if manifest else 0,
             ),
         )
         async with store.journal.writing(operation, self._caller):
@@ -195,8 +199,19 @@ class Manifests:
             async for tag in tags.pointing_at(store, name, digest):
                 await tags.remove(store, name, tag)
             await store.driver.delete(revision)
+            async for tag in tags.pointing_at(store, name, digest):
+                if await store.link(revision) is None:  # not pushed again meanwhile
+                    await tags.remove(store, name, tag)
             if manifest and manifest.subject:
                 await Referrers(store, name).remove(Digest(manifest.subject.digest), digest)
+
+    async def _decoded(self, digest: Digest) -> Manifest | None:
+        """A stored manifest; None for one that cannot be read. It can still be deleted."""
+        try:
+            stored = await self._store.manifest(digest)
+            return parse(stored[0]) if stored else None
+        except (DamagedContent, RegistryError):
+            return None
 
     async def list(self) -> AsyncIterator[Digest]:
         """Every manifest of the repository, by algorithm and digits."""

@@ -26,3 +26,6 @@ FOREIGN_LAYERS = frozenset(
     }
 )
 """Layers that clients fetch from the descriptor's `urls`; they need not be in the registry."""
+
+OCTETS = "application/octet-stream"
+"""Blobs are bytes; what they mean is the manifest's to say."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyreg.content import catalog, layout
-from pyreg.content.uploads import Upload, Uploads
+from pyreg.content.progress import Upload
+from pyreg.content.uploads import Uploads
 from pyreg.errors import ObjectNotFound, RegistryError, StorageError
 
 log = logging.getLogger("pyreg.purge")

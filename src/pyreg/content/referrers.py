@@ -154,6 +154,8 @@ class Referrers:
         return True
 
     async def _index_once(self) -> None:
+        if self._store.rules.readonly:
+            return  # whoever reads must not write; what is in the index already is listed
         try:
             await self._store.driver.stat(layout.referrers_indexed(self._name))
         except ObjectNotFound:

@@ -8,8 +8,8 @@ from pyreg.content.journal import Journal
 from pyreg.content.manifest import sniff
 from pyreg.content.memory import Memory
 from pyreg.content.rules import Rules
-from pyreg.errors import ObjectNotFound, PreconditionFailed, RegistryError, StorageError
-from pyreg.hooks.storage import ABSENT, ObjectInfo, StorageDriver
+from pyreg.errors import MANIFEST_UNKNOWN, ObjectNotFound, RegistryError, StorageError
+from pyreg.hooks.storage import ObjectInfo, StorageDriver
 
 SMALL_BLOB = 64 * 1024
 """Blobs up to this many bytes (configurations, mostly) are remembered whole."""
@@ -77,7 +77,9 @@ class Store:
         """The bytes and media type of a stored manifest, verified; None if they are gone.
 
         Raises:
-            DamagedContent: what is stored has another digest, or is no manifest.
+            DamagedContent: what is stored has another digest.
+            RegistryError: MANIFEST_UNKNOWN for one that another registry took and that this one
+                cannot serve, such as Docker's schema 1.
         """
         data = await self.content(digest)
         if data is None:
@@ -87,8 +89,8 @@ class Store:
             try:
                 media_type = sniff(data)
             except RegistryError as error:
-                raise DamagedContent(
-                    f"no manifest: {error.message}", key=layout.blob_data(digest)
+                raise RegistryError(
+                    MANIFEST_UNKNOWN, error.message, detail={"digest": digest}
                 ) from None
             self._types.put(digest, media_type, _LINK_COST)
         return data, media_type
@@ -121,11 +123,9 @@ class Store:
             return None
 
     async def put_content(self, digest: Digest, data: bytes) -> None:
-        """Store small content whose digest has been verified, durably; once is enough."""
-        key = layout.blob_data(digest)
-        try:
-            await self.driver.put(key, data, when=ABSENT)
-        except PreconditionFailed:
-            known = await self.driver.get(key)
-            if known is None or known.data != data:  # a torn write of another program
-                await self.driver.put(key, data)
+        """Store small content whose digest has been verified, durably.
+
+        Also when it is there already: what another program wrote may be torn, or not yet on
+        stable storage.
+        """
+        await self.driver.put(layout.blob_data(digest), data)

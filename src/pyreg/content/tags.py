@@ -81,7 +81,7 @@ class Tags:
                     names.append(tag)
                     if len(names) > limit:
                         break
-        if not names and not last and not await exists(self._store, self._name):
+        if not names and not await exists(self._store, self._name):
             raise RegistryError(NAME_UNKNOWN, detail={"name": self._name})
         return NamePage(tuple(names[:limit]), len(names) > limit)
 

@@ -11,11 +11,10 @@ OCI distribution specification, "Pushing blobs".
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pyreg.content import layout
@@ -27,63 +26,33 @@ from pyreg.content.digest import (
     same,
     unsupported_algorithm,
 )
+from pyreg.content.hashing import Hashed, in_pieces
 from pyreg.content.journal import Caller
+from pyreg.content.media_types import OCTETS
 from pyreg.content.memory import Memory
+from pyreg.content.progress import (
+    Interrupted,
+    Progress,
+    Upload,
+    decode,
+    encode,
+    out_of_order,
+    unknown,
+)
 from pyreg.content.store import Store
 from pyreg.errors import (
-    BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
-    RANGE_INVALID,
     SIZE_INVALID,
     ObjectNotFound,
     OffsetMismatch,
+    PreconditionFailed,
     RegistryError,
     UploadNotFound,
 )
 from pyreg.hooks.events import Descriptor, Operation
+from pyreg.hooks.storage import ABSENT, ANY, Condition, Match
 
-PIECE = 512 * 1024
-"""Bytes that are hashed and written at once: large enough that the work is in C, small enough
-that 64 uploads at a time fit into memory."""
-
-OCTETS = "application/octet-stream"
-
-_INLINE = 32 * 1024  # bytes that are hashed sooner than a thread is woken
 _HASHERS = 4096  # uploads whose hashers a process remembers
-
-
-class Interrupted(Exception):
-    """The client went away in the middle; what it had sent is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an upload has come.
-
-    Attributes:
-        offset: Bytes received and kept.
-        algorithm: The digest algorithm that was announced.
-        digest: Of everything so far, where it is known.
-        state: The driver's state; "" before the first byte.
-    """
-
-    offset: int
-    algorithm: str
-    digest: Digest | None
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One upload of one repository."""
-
-    repository: str
-    id: str
-
-    @property
-    def key(self) -> str:
-        """Where its bytes lie until they are a blob."""
-        return layout.upload_data(self.repository, self.id)
 
 
 class Uploads:
@@ -118,7 +87,7 @@ class Uploads:
             layout.upload_started(repository, upload.id), started, durable=False
         )
         if algorithm != CANONICAL:
-            await self._save(upload, Progress(0, algorithm, None, ""), durable=False)
+            await self._save(upload, Progress(0, algorithm, None, ""), ABSENT, durable=False)
         return upload
 
     async def status(self, upload: Upload) -> Progress:
@@ -127,18 +96,25 @@ class Uploads:
         Raises:
             RegistryError: BLOB_UPLOAD_UNKNOWN.
         """
+        return (await self._load(upload))[0]
+
+    async def _load(self, upload: Upload) -> tuple[Progress, Condition]:
+        """How far an upload has come, and under which condition that may be replaced."""
         driver = self.store.driver
         try:
             found = await driver.get(layout.upload_state(upload.repository, upload.id))
         except ObjectNotFound:
             found = None
+        condition: Condition = ABSENT
         if found is not None:
-            return _decode(found.data)
+            condition = ANY if found.info.etag is None else Match(found.info.etag)
+            if found.data:  # a first record that is not durable yet loses them with the power
+                return decode(found.data), condition
         try:
-            await driver.get(layout.upload_started(upload.repository, upload.id))
+            await driver.stat(layout.upload_started(upload.repository, upload.id))
         except ObjectNotFound:
             raise unknown(upload) from None
-        return await self._adopt(upload)
+        return await self._adopt(upload, condition)
 
     async def append(
         self,
@@ -200,7 +176,7 @@ class Uploads:
             if pieces is None:
                 progress = await self.status(upload)
                 if start is not None and start != progress.offset:
-                    raise _out_of_order(progress)
+                    raise out_of_order(progress)
             else:
                 progress = await self._append(upload, pieces, start, size, whole, closing=digest)
             try:
@@ -224,34 +200,48 @@ class Uploads:
         closing: Digest | None = None,
     ) -> Progress:
         driver = self.store.driver
-        before = await self.status(upload)
+        before, condition = await self._load(upload)
         if start is not None and start != before.offset:
-            raise _out_of_order(before)
+            raise out_of_order(before)
         algorithm = before.algorithm if before.offset or closing is None else closing.algorithm
         hasher = self._hasher(upload, before, algorithm)
-        hashed = _Hashed(pieces, hasher)
+        hashed = Hashed(pieces, hasher)
+        state = before.state
+        # A commit that follows needs no record, save where an older one names bytes that the
+        # commit takes away: whoever was killed in between could not go on from there.
+        recorded = closing is None or before.offset > 0
         try:
-            state = before.state or await driver.begin_upload(upload.key)
-            state, offset = await driver.append(state, before.offset, aiter(hashed))
+            if not state:
+                # Recorded before the first byte, so that whatever a killed process leaves of
+                # the upload can be found and purged.
+                state = await driver.begin_upload(upload.key)
+                condition = await self._save(
+                    upload, replace(before, state=state), condition, durable=False
+                )
+            state, offset = await driver.append(
+                state, before.offset, aiter(hashed), durable=recorded
+            )
+            await hashed.settled()
+            came = offset - before.offset
+            interrupted = not whole()
+            if not recorded and (interrupted or (size is not None and came < size)):
+                # No commit follows after all; what is recorded must be on stable storage.
+                state, offset = await driver.append(state, offset, in_pieces(b""))
         except OffsetMismatch:
-            raise _out_of_order(before) from None
+            raise out_of_order(before) from None
         except UploadNotFound:
             raise unknown(upload) from None
-        await hashed.settled()
-        digest = None
-        if hasher is not None and hasher.size == offset:
-            self._hashers.put(upload.id, hasher, 1)
-            digest = hasher.digest()
+        digest = before.digest
+        if came:
+            digest = hasher.digest() if hasher and hasher.size == offset else None
         after = Progress(offset, algorithm, digest, state)
-        came = offset - before.offset
-        if came == 0:
-            after = replace(before, state=state)
         # More than was announced is forgotten: the next append begins at the old offset. Less
-        # is what a client that went away had sent. A commit that follows needs no record.
-        interrupted = not whole()
+        # is what a client that went away had sent.
         exact = size is None or came == size
-        if interrupted or (size is not None and came < size) or (exact and closing is None):
-            await self._save(upload, after)
+        if interrupted or (size is not None and came < size) or (exact and recorded):
+            await self._save(upload, after, condition)
+            if hasher is not None and digest is not None:
+                self._hashers.put(upload.id, hasher, 1)
         if interrupted:
             raise Interrupted
         if not exact:
@@ -267,7 +257,8 @@ class Uploads:
         if progress.offset == 0:
             return Hasher(algorithm)
         kept = self._hashers.get(upload.id)
-        if kept is None or kept.size != progress.offset or kept.algorithm != algorithm:
+        # By its digest: another process may have gone on, even to the same offset.
+        if kept is None or kept.algorithm != algorithm or kept.digest() != progress.digest:
             return None
         return kept.copy()
 
@@ -295,16 +286,28 @@ class Uploads:
             "push", "blob", upload.repository, Descriptor(OCTETS, digest, progress.offset)
         )
         async with store.journal.writing(operation, caller):
-            target = layout.blob_data(digest)
-            if not driver.capabilities.rename:
-                if not published:
-                    await driver.finish(state)
-                await driver.copy(upload.key, target)
-            elif published:
-                await driver.rename(upload.key, target)
-            else:
-                await driver.finish(state, key=target)
-            await store.put_link(layout.layer_link(upload.repository, digest), digest)
+            # At once: a link shows nothing as long as the bytes are not in their place, and
+            # stable storage is slow enough to be waited for only once.
+            done = await asyncio.gather(
+                self._publish(upload, state, layout.blob_data(digest), published),
+                store.put_link(layout.layer_link(upload.repository, digest), digest),
+                return_exceptions=True,
+            )
+            for failure in done:
+                if failure is not None:
+                    raise failure
+
+    async def _publish(self, upload: Upload, state: str, target: str, published: bool) -> None:
+        """Bring the bytes to their place; `published`: they are an object at `upload.key`."""
+        driver = self.store.driver
+        if not driver.capabilities.rename:
+            if not published:
+                await driver.finish(state)
+            await driver.copy(upload.key, target)
+        elif published:
+            await driver.rename(upload.key, target)
+        else:
+            await driver.finish(state, key=target)
 
     async def cancel(self, upload: Upload, *, missing_ok: bool = False) -> None:
         """Throw an upload away.
@@ -334,24 +337,24 @@ class Uploads:
             await self.store.driver.delete_many([entry.key for entry in page.entries])
             after = page.after
 
-    async def _adopt(self, upload: Upload) -> Progress:
-        """An upload without a state: a new one, or one that the Docker registry left behind."""
+    async def _adopt(self, upload: Upload, condition: Condition) -> tuple[Progress, Condition]:
+        """An upload without a record: a new one, or one that the Docker registry left behind."""
         driver = self.store.driver
         try:
             await driver.stat(upload.key)
         except ObjectNotFound:
-            return Progress(0, CANONICAL, None, "")
+            return Progress(0, CANONICAL, None, ""), condition
         hasher = Hasher(CANONICAL)
         async with driver.read(upload.key) as reader:
             # Its bytes are an object of their own, which cannot be gone on with: take them over.
             state = await driver.begin_upload(upload.key)
-            hashed = _Hashed(aiter(reader), hasher)
+            hashed = Hashed(aiter(reader), hasher)
             state, offset = await driver.append(state, 0, aiter(hashed))
             await hashed.settled()
         progress = Progress(offset, CANONICAL, hasher.digest(), state)
-        await self._save(upload, progress)
+        condition = await self._save(upload, progress, condition)
         self._hashers.put(upload.id, hasher, 1)
-        return progress
+        return progress, condition
 
     async def _read_back(self, upload: Upload, algorithm: str) -> Digest:
         hasher = Hasher(algorithm)
@@ -367,84 +370,34 @@ class Uploads:
 
     async def _forget(self, upload: Upload) -> None:
         self._hashers.forget(upload.id)
+        # The state last: whoever asks in between hears of a finished upload, not of an empty one.
         await self.store.driver.delete_many(
             [
-                layout.upload_state(upload.repository, upload.id),
-                upload.key,
                 layout.upload_started(upload.repository, upload.id),
-            ]
+                upload.key,
+                layout.upload_state(upload.repository, upload.id),
+            ],
+            durable=False,
         )
 
-    async def _save(self, upload: Upload, progress: Progress, *, durable: bool = True) -> None:
-        document = json.dumps(asdict(progress), separators=(",", ":")).encode()
-        await self.store.driver.put(
-            layout.upload_state(upload.repository, upload.id), document, durable=durable
-        )
+    async def _save(
+        self, upload: Upload, progress: Progress, when: Condition, *, durable: bool = True
+    ) -> Condition:
+        """Record how far an upload has come; the condition under which to replace that."""
+        key = layout.upload_state(upload.repository, upload.id)
+        try:
+            info = await self.store.driver.put(key, encode(progress), when=when, durable=durable)
+        except PreconditionFailed:  # another process was faster
+            raise out_of_order(await self.status(upload)) from None
+        return ANY if info.etag is None else Match(info.etag)
 
     @asynccontextmanager
     async def _alone(self, upload: Upload) -> AsyncIterator[None]:
         """One request at a time and upload; the driver sees to those of other processes."""
         if upload.id in self._busy:
-            raise _out_of_order(await self.status(upload))
+            raise out_of_order(await self.status(upload))
         self._busy.add(upload.id)
         try:
             yield
         finally:
             self._busy.discard(upload.id)
-
-
-class _Hashed:
-    """Pieces on their way to the driver; each is hashed in a thread while it is written."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], hasher: Hasher | None) -> None:
-        self._pieces = pieces
-        self._hasher = hasher
-        self._hashing: asyncio.Future[None] | None = None
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        hasher = self._hasher
-        loop = asyncio.get_running_loop()
-        async for piece in self._pieces:
-            if hasher is not None:
-                await self.settled()
-                if len(piece) <= _INLINE:
-                    hasher.update(piece)
-                else:
-                    self._hashing = loop.run_in_executor(None, hasher.update, piece)
-            yield piece
-
-    async def settled(self) -> None:
-        """Wait until every piece has been hashed."""
-        if self._hashing is not None:
-            hashing, self._hashing = self._hashing, None
-            await hashing
-
-
-async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
-    """Bytes in memory as an iterator of pieces."""
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE]
-
-
-def unknown(upload: Upload) -> RegistryError:
-    """The error for an upload that is not there (any more)."""
-    return RegistryError(BLOB_UPLOAD_UNKNOWN, detail={"upload": upload.id})
-
-
-def _out_of_order(progress: Progress) -> RegistryError:
-    return RegistryError(
-        RANGE_INVALID,
-        "bytes out of order, or sent by two requests at once; go on at the reported offset",
-        detail={"offset": progress.offset},
-    )
-
-
-def _decode(data: bytes) -> Progress:
-    document = json.loads(data)
-    digest = document["digest"]
-    return Progress(
-        offset=document["offset"],
-        algorithm=document["algorithm"],
-        digest=None if digest is None else Digest.parse(digest),
-        state=document["state"],
-    )

@@ -122,11 +122,31 @@ class Reader(Protocol):
     """
 
     @property
-    def info(self) -> ObjectInfo: ...
+    def info(self) -> ObjectInfo:
+        """Of the whole object."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Pieces of 64 KiB to 1 MiB, the last one shorter; none is empty."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpan:
+    """Where the bytes of a `Reader` lie in a file of this machine.
+
+    A driver's reader may have an attribute `file` with one of these; the kernel can then send
+    the bytes, and they need not pass through Python at all.
+
+    Attributes:
+        descriptor: Of the file; open as long as the reader is.
+        start: The first byte in the file.
+        stop: The byte behind the last.
+    """
+
+    descriptor: int
+    start: int
+    stop: int
 
 
 class StorageDriver(ABC):
@@ -200,8 +220,8 @@ class StorageDriver(ABC):
             data: At most 8 MiB.
             when: Under which condition. Among racing `ABSENT`, or racing `Match` with one etag,
                 exactly one wins.
-            durable: True: on stable storage when this returns. False: may be lost when the
-                machine loses power (not when a process dies), but is never torn.
+            durable: True: on stable storage when this returns. False: may be lost or empty
+                after the machine lost power (not when a process dies), and nothing else.
 
         Raises:
             PreconditionFailed: `when` did not hold; nothing was written.
@@ -217,14 +237,20 @@ class StorageDriver(ABC):
 
     @abstractmethod
     async def append(
-        self, state: str, offset: int, pieces: AsyncIterator[bytes]
+        self, state: str, offset: int, pieces: AsyncIterator[bytes], *, durable: bool = True
     ) -> tuple[str, int]:
         """Add to an upload at `offset`.
 
         What an earlier, torn attempt left behind `offset` is dropped. `pieces` may end early (a
         client that went away): what came is kept. A driver may ask for the next piece while it
-        still writes the last one, but holds at most two. When this returns, everything up to the
-        returned offset is on stable storage.
+        still writes the last one, but holds at most two.
+
+        Args:
+            state: As the last call returned it.
+            offset: Where to go on.
+            pieces: The bytes; none of them empty.
+            durable: True: everything up to the returned offset is on stable storage when this
+                returns. False: `finish` follows at once and sees to that.
 
         Returns:
             The new state, and the offset behind the last byte kept.
@@ -257,13 +283,18 @@ class StorageDriver(ABC):
         """Throw an upload away; idempotent, also for a state that names nothing."""
 
     @abstractmethod
-    async def delete(self, key: str) -> None:
-        """Delete an object; it is gone for every reader when this returns. Idempotent."""
+    async def delete(self, key: str, *, durable: bool = True) -> None:
+        """Delete an object; it is gone for every reader when this returns. Idempotent.
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+        Args:
+            key: Which.
+            durable: True: it stays deleted when the machine loses power. False: it may be back.
+        """
+
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """Delete several objects, in order where the service keeps one; override for a batch."""
         for key in keys:
-            await self.delete(key)
+            await self.delete(key, durable=durable)
 
     @abstractmethod
     async def list(

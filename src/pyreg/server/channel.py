@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-BODY_LIMIT = 256 * 1024
+BODY_LIMIT = 128 * 1024
 """Bytes of a request's body that wait for the application before the connection waits too."""
 
 Message = dict[str, Any]
@@ -22,9 +23,15 @@ class RequestChannel:
 
     Attributes:
         complete: The whole body of the request was put in.
+        taken: Called with a number of bytes when the application has taken so many. A sender
+            with flow control of its own (HTTP/2) sets it, and is then never made to wait:
+            waiting for one stream would hold up all streams of the connection.
     """
 
-    __slots__ = ("_closed", "_loop", "_messages", "_reader", "_size", "_writer", "complete")
+    __slots__ = (
+        "_abandoned", "_closed", "_loop", "_messages", "_reader", "_size", "_writer",
+        "complete", "taken",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +40,9 @@ class RequestChannel:
         self._closed: Message | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
+        self._abandoned = False
         self.complete = False
+        self.taken: Callable[[int], None] | None = None
 
     @property
     def starving(self) -> bool:
@@ -47,6 +56,8 @@ class RequestChannel:
             self._messages.append(message)
             self._size += len(message["body"])
             self.complete = not message["more_body"]
+            if self._abandoned:
+                self._release()
         elif kind == "http.disconnect":
             self._closed = message
             _wake(self._writer)
@@ -54,7 +65,7 @@ class RequestChannel:
             self.complete = True  # a websocket has no body to wait for
             self._messages.append(message)
         _wake(self._reader)
-        if self._size > BODY_LIMIT and self._closed is None:
+        if self._size > BODY_LIMIT and self._closed is None and self.taken is None:
             self._writer = self._loop.create_future()
             try:
                 await self._writer
@@ -79,9 +90,19 @@ class RequestChannel:
         if message["type"] == "http.request":
             if self._messages:
                 message = self._join(message)
-            self._size = 0
+            self._release()
             _wake(self._writer)
         return message
+
+    def abandon(self) -> None:
+        """The application has ended: what is here, and what comes, counts as taken."""
+        self._abandoned = True
+        self._release()
+
+    def _release(self) -> None:
+        size, self._size = self._size, 0
+        if size and self.taken is not None:
+            self.taken(size)
 
     def _join(self, message: Message) -> Message:
         rest = list(self._messages)

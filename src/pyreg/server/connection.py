@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import os
 import struct
 import termios
 from collections import deque
 from typing import Any, cast
 
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.typing import ConnectionState, WorkerContext
+from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from pyreg.server.protocols import (
@@ -27,11 +29,12 @@ from pyreg.server.protocols import (
     Http2,
     Requests,
 )
+from pyreg.server.sendfile import FileSender
 from pyreg.server.settings import ServerConfig
 
 logger = logging.getLogger("pyreg.server")
 
-READ_LIMIT = 256 * 1024
+READ_LIMIT = 64 * 1024
 """Bytes that were read and not yet taken by the protocol before the socket is left alone."""
 
 JOIN_LIMIT = 64 * 1024
@@ -45,13 +48,25 @@ TIMER_FRACTION = 4
 """A stalled client is noticed within `1 + 1 / TIMER_FRACTION` of the time that it may take."""
 
 
+class ServingContext(WorkerContext):
+    """What all connections of a worker know.
+
+    Attributes:
+        ending: The worker takes no further connections; every answer is its connection's last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.ending = False
+
+
 class Connection(asyncio.Protocol):
     """One connection.
 
     Args:
         app: The ASGI application.
         config: Timeouts and limits.
-        context: The worker's; `terminated` set means that no further request is taken.
+        context: The worker's.
         state: What the application left in its lifespan, for `scope["state"]`.
         connections: Where the connection keeps itself while it lasts.
         loop: The running event loop.
@@ -61,7 +76,7 @@ class Connection(asyncio.Protocol):
         self,
         app: Any,
         config: ServerConfig,
-        context: WorkerContext,
+        context: ServingContext,
         state: dict[str, Any],
         connections: set[Connection],
         loop: asyncio.AbstractEventLoop,
@@ -72,7 +87,8 @@ class Connection(asyncio.Protocol):
         self._state = state
         self._connections = connections
         self._loop = loop
-        self._requests = Requests(loop, self._is_lost, self.abort)
+        self._requests = Requests(loop, self._is_lost, self.abort, self.send_file)
+        self._sender: FileSender | None = None
         self._transport: asyncio.Transport
         self._protocol: Http1 | Http2
         self._task: asyncio.Task[None]
@@ -107,6 +123,9 @@ class Connection(asyncio.Protocol):
         self._ssl = ssl_object is not None
         alpn = ssl_object.selected_alpn_protocol() if ssl_object is not None else None
         self._protocol = self._speak(Http2 if alpn == "h2" else Http1)
+        self._requests.sends_files = not self._ssl and hasattr(os, "sendfile")
+        if self._context.ending:
+            self.announce_end()
         self._connections.add(self)
         self._task = self._loop.create_task(self._serve())
         self._task.add_done_callback(self._ended)
@@ -147,6 +166,9 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._writable.set()
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
         if self._handling and not (self._eof and exc is None):
             self._task.cancel()
         self._wake()
@@ -160,9 +182,10 @@ class Connection(asyncio.Protocol):
         if not self._lost and not self._closing:
             self._write(self._protocol.announce_end())
 
-    def end_if_idle(self) -> None:
-        """Close, if no request is under way. One that is will be the connection's last."""
-        if not self._busy:
+    def end_if_idle(self, seconds: float) -> None:
+        """Close, if for so long there was no request, and none is on its way."""
+        idle = not self._busy and not self._head_begun and not self._lost
+        if idle and self._loop.time() - self._since >= seconds and not self._unread():
             self._end(linger=False)
 
     def abort(self) -> None:
@@ -176,7 +199,7 @@ class Connection(asyncio.Protocol):
     def _speak(self, protocol: type[Http1] | type[Http2]) -> Http1 | Http2:
         sock = self._transport.get_extra_info("socket")
         peer = self._transport.get_extra_info("peername")
-        return protocol(
+        made = protocol(
             self._app,
             self._config,
             self._context,
@@ -187,6 +210,9 @@ class Connection(asyncio.Protocol):
             parse_socket_addr(sock.family, self._transport.get_extra_info("sockname")),
             self.send,
         )
+        if isinstance(made, Http2):
+            made.write = self._write
+        return made
 
     async def send(self, event: Event) -> None:
         """Take an event of the protocol; returns when there is room for another one."""
@@ -208,14 +234,42 @@ class Connection(asyncio.Protocol):
                 self._write(data)
             if not self._writable.is_set():
                 await self._writable.wait()
+            elif len(data) > JOIN_LIMIT:
+                await asyncio.sleep(0)  # a fast client must not keep the others waiting
         elif type(event) is Updated:
             self._busy = not event.idle
             self._since = self._loop.time()
             self._head_begun = False
-            if event.idle and self._context.terminated.is_set():
-                self._end(linger=False)
         elif type(event) is Closed:
             self._end(linger=self._protocol.body_expected)
+
+    async def send_file(self, file: int, offset: int, count: int) -> None:
+        """Send a part of a file as a part of the response's body; returns when it is sent.
+
+        Args:
+            file: Its descriptor.
+            offset: The first byte.
+            count: How many.
+
+        Raises:
+            OSError: the client is gone, or the file is shorter than that.
+        """
+        cast(Http1, self._protocol).skip_body(count)
+        self._flush()
+        # Everything else that this connection sends goes through the transport's buffer.
+        self._transport.set_write_buffer_limits(high=0)
+        await self._writable.wait()
+        self._transport.set_write_buffer_limits()
+        while count:
+            if self._closing or self._is_lost():
+                raise ConnectionResetError("the client is gone")
+            if self._sender is None:
+                sock = self._transport.get_extra_info("socket")
+                self._sender = FileSender(self._loop, sock.fileno())
+            sent = await self._sender.send(file, offset, count)
+            self._bytes += sent
+            offset += sent
+            count -= sent
 
     async def _serve(self) -> None:
         try:
@@ -253,10 +307,12 @@ class Connection(asyncio.Protocol):
         try:
             await self._protocol.handle(event)
         except H2ProtocolAssumedError as change:
+            self._requests.sends_files = False
             self._protocol = self._speak(Http2)
             await self._protocol.initiate()
             await self._handle(RawData(change.data))
         except H2CProtocolRequiredError as change:
+            self._requests.sends_files = False
             self._protocol = protocol = cast(Http2, self._speak(Http2))
             await protocol.initiate(change.headers, change.settings)
             if change.data:
@@ -279,7 +335,7 @@ class Connection(asyncio.Protocol):
             self._wakeup.set_result(None)
 
     def _is_lost(self) -> bool:
-        return self._lost or self._eof
+        return self._lost or self._eof or self._transport.is_closing()
 
     # The end.
 
@@ -329,9 +385,13 @@ class Connection(asyncio.Protocol):
         return (
             self._closing
             or not self._writable.is_set()
+            or self._sends_blocked()
             or self._protocol.blocked
             or any(channel.starving for channel in self._requests.channels)
         )
+
+    def _sends_blocked(self) -> bool:
+        return self._sender is not None and self._sender.blocked
 
     def _unsent(self) -> int:
         """Bytes that the client has not taken yet, the kernel's buffer included.
@@ -339,12 +399,18 @@ class Connection(asyncio.Protocol):
         The kernel takes megabytes before it asks for more, so that a slow client seems to stand
         still for minutes when only the transport is asked.
         """
-        if self._writable.is_set() and not self._closing:
+        if self._writable.is_set() and not self._closing and not self._sends_blocked():
             return 0
-        unsent = self._transport.get_write_buffer_size()
+        return self._transport.get_write_buffer_size() + self._in_kernel(termios.TIOCOUTQ)
+
+    def _unread(self) -> int:
+        """Bytes that the client has sent and that were not read yet."""
+        return self._in_kernel(termios.FIONREAD)
+
+    def _in_kernel(self, question: int) -> int:
         sock = self._transport.get_extra_info("socket")
         try:
-            queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-        except OSError:
-            return unsent
-        return unsent + int(struct.unpack("i", queued)[0])
+            answer = fcntl.ioctl(sock.fileno(), question, b"\0" * 4)
+        except OSError:  # not every kind of socket knows
+            return 0
+        return int(struct.unpack("i", answer)[0])

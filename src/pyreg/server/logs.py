@@ -75,7 +75,8 @@ def set_up(
         old.close()
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for name in ("asyncio", "hpack"):  # the latter tells every header, credentials included
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pyreg.access").disabled = not access
     return handler
 
@@ -128,9 +129,7 @@ class BufferedHandler(logging.Handler):
     def flush(self) -> None:
         """Write what is in the buffer."""
         with self._writing:
-            lines = []
-            while self._buffer:
-                lines.append(self._line(self._buffer.popleft()))
+            lines = [self._line(self._buffer.popleft()) for _ in range(len(self._buffer))]
             if self.dropped:
                 record = logging.LogRecord(
                     "pyreg.server", logging.WARNING, __file__, 0, "", None, None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import h2.connection
 import h2.errors
@@ -13,11 +14,13 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import h11
+from hypercorn.events import Event, RawData
 from hypercorn.protocol.events import Body
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hyperframe.frame import GoAwayFrame
 
+from pyreg.server import sendfile
 from pyreg.server.channel import RequestChannel
 from pyreg.server.settings import ServerConfig
 
@@ -27,9 +30,8 @@ STREAM_WINDOW = 1024 * 1024
 """Bytes of one HTTP/2 stream that a client may send ahead; 64 KiB would cap every upload at
 64 KiB per round trip."""
 
-CONNECTION_WINDOW = 4 * STREAM_WINDOW
-"""The same for all streams of a connection. Nothing is buffered for it: when an application does
-not read, the socket is not read either, and what is under way waits in the kernel."""
+CONNECTION_WINDOW = 2 * STREAM_WINDOW
+"""The same for all streams of a connection: the most that one client can make us remember."""
 
 FRAME_SIZE = 256 * 1024
 """The largest frame that a client may send; Go's client uses up to 512 KiB of what it is given."""
@@ -45,6 +47,13 @@ class Requests:
         is_lost: Says whether the connection is gone, so that an application that goes on
             sending gets the `OSError` of the ASGI specification ("Disconnected Client").
         on_failure: Called when a task of the protocol itself fails.
+        send_file: Sends a part of a file (its descriptor, the first byte, how many) as a part
+            of the response's body.
+
+    Attributes:
+        channels: Of the requests under way.
+        newest: The channel of the request that was started last.
+        sends_files: Whether applications are offered to send files.
     """
 
     def __init__(
@@ -52,12 +61,16 @@ class Requests:
         loop: asyncio.AbstractEventLoop,
         is_lost: Callable[[], bool],
         on_failure: Callable[[], None],
+        send_file: Callable[[int, int, int], Awaitable[None]],
     ) -> None:
         self._loop = loop
         self._is_lost = is_lost
         self._on_failure = on_failure
+        self._send_file = send_file
+        self.sends_files = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.channels: set[RequestChannel] = set()
+        self.newest: RequestChannel | None = None
 
     async def spawn_app(
         self, app: Any, config: Any, scope: Any, send: Callable[[Any], Awaitable[None]]
@@ -69,6 +82,7 @@ class Requests:
         """
         channel = RequestChannel(self._loop)
         self.channels.add(channel)
+        self.newest = channel
         self.spawn(self._run, app, scope, channel, send)
         return channel.put
 
@@ -100,8 +114,13 @@ class Requests:
         async def send_while_connected(message: Any) -> None:
             if is_lost():
                 raise ConnectionResetError("the client is gone")
+            if message["type"] == sendfile.EXTENSION:
+                await self._send_file(message["file"], message["offset"], message["count"])
+                return
             await send(message)
 
+        if self.sends_files and scope["type"] == "http":
+            sendfile.offer(scope)
         try:
             await app(scope, channel.get, send_while_connected)
         except Exception as error:
@@ -110,6 +129,7 @@ class Requests:
         finally:
             self.channels.discard(channel)
             await send(None)
+            channel.abandon()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -123,6 +143,28 @@ class Http1(H11Protocol):
     HTTP/2 where the configuration allows it in clear text."""
 
     config: ServerConfig
+
+    async def handle(self, event: Event) -> None:
+        """Take what came; the limit of a head holds also for one that came in one piece."""
+        limit = self.config.h11_max_incomplete_size + 1
+        if not isinstance(event, RawData) or self.stream is not None or len(event.data) <= limit:
+            await super().handle(event)
+            return
+        rest = event.data[limit:]
+        try:
+            await super().handle(RawData(event.data[:limit]))
+        except (H2ProtocolAssumedError, H2CProtocolRequiredError) as change:
+            change.data += rest
+            raise
+        await super().handle(RawData(rest))
+
+    def skip_body(self, count: int) -> None:
+        """Account for bytes of the body that do not pass through here."""
+        if not isinstance(self.connection, h11.Connection):
+            raise TypeError("a websocket has no body")
+        pieces = self.connection.send_with_data_passthrough(h11.Data(data=_Bytes(count)))
+        if not pieces or len(pieces) != 1:
+            raise RuntimeError("a file can be sent only with a Content-Length")
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if self.config.h2c or self.ssl:
@@ -144,10 +186,29 @@ class Http1(H11Protocol):
         return b""
 
 
+class _Bytes(bytes):
+    """As many bytes as h11 is to count, without being them."""
+
+    _count: int
+
+    def __new__(cls, count: int) -> _Bytes:
+        self = super().__new__(cls)
+        self._count = count
+        return self
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class Http2(H2Protocol):
-    """HTTP/2 with windows that fit layers, and an end that cuts no stream off."""
+    """HTTP/2 with windows that fit layers, and an end that cuts no stream off.
+
+    Attributes:
+        write: Writes to the connection at once; set by the connection.
+    """
 
     config: ServerConfig
+    write: Callable[[bytes], None]
 
     async def initiate(
         self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -189,16 +250,32 @@ class Http2(H2Protocol):
                 await self._data_received(event)
             else:
                 await super()._handle_events([event])
-        await self._flush()
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        requests = cast(Requests, self.task_group)
+        requests.newest = None
+        await super()._create_stream(request)
+        if requests.newest is not None:
+            requests.newest.taken = partial(self._acknowledge, request.stream_id)
 
     async def _data_received(self, event: h2.events.DataReceived) -> None:
-        # A stream that was answered before its body had come is gone; the rest of the body is
-        # dropped, but has to be acknowledged for the other streams' sake.
+        # A client may send more only when the application has taken what came. A stream that was
+        # answered before its body had come is gone; the rest of the body is dropped, but has to
+        # be acknowledged for the other streams' sake.
         stream = self.streams.get(event.stream_id)
-        if stream is not None:
+        dropped = event.flow_controlled_length
+        if stream is not None and not stream.closed:
+            dropped -= len(event.data)
             await stream.handle(Body(stream_id=event.stream_id, data=event.data))
-        self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        await self._flush()
+        if dropped:
+            self._acknowledge(event.stream_id, dropped)
+
+    def _acknowledge(self, stream_id: int, size: int) -> None:
+        try:
+            self.connection.acknowledge_received_data(size, stream_id)
+        except h2.exceptions.ProtocolError:
+            return  # the connection has ended
+        self.write(self.connection.data_to_send())
 
     async def _send_data(self, stream_id: int) -> None:
         # Many frames per write: one frame is 16 KiB for most clients.

@@ -14,7 +14,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyreg.config.model import split_address
+from pyreg.config.http import split_address
 
 BACKLOG = 1024
 """Connections that wait to be accepted."""

@@ -151,20 +151,18 @@ class Supervisor:
             self._keep_old(str(error).splitlines())
             return old
         new = self._generation(configuration, listeners)
+        unused = set(listeners) - set(self._listeners)
         try:
             said = await new.start()
-        except BaseException as error:
+            unused = set(self._listeners) - set(listeners)
+            self._configuration, self._listeners = configuration, listeners
+        except StartError as error:
             self._generations.discard(new)
-            for listener in set(listeners) - set(self._listeners):
-                listener.close()
-            if not isinstance(error, StartError):
-                raise
             self._keep_old(error.lines)
             return old
-        unused = set(self._listeners) - set(listeners)
-        self._configuration, self._listeners = configuration, listeners
-        for listener in unused:
-            listener.close()
+        finally:
+            for listener in unused:
+                listener.close()
         set_up_logs(configuration)
         self._announce(said)
         self._spawn(self._retire(old))

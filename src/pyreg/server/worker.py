@@ -18,20 +18,21 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-from hypercorn.asyncio.worker_context import WorkerContext
-
 from pyreg.errors import ConfigurationError, PluginError, StorageError
 from pyreg.server import logs
-from pyreg.server.connection import Connection
+from pyreg.server.connection import Connection, ServingContext
 from pyreg.server.control import RETIRE, Order, receive_order, report
 from pyreg.server.lifespan import Lifespan, StartFailed
 from pyreg.server.settings import ServerConfig, server_config
 
 logger = logging.getLogger("pyreg.server")
 
-IDLE_GRACE = 1.0
-"""Seconds at the end for which an idle connection may still bring a request, which is answered
+STOP_IDLE = 1.0
+"""Seconds at a stop for which an idle connection may still bring a request, which is answered
 with `Connection: close`. Closing at once would cut a client that is about to send."""
+
+RETIRE_IDLE = 5.0
+"""The same when other workers have taken over, and nobody waits for this one."""
 
 STOP_GRACE = 10.0
 """Seconds that an application has to stop after its last request."""
@@ -48,6 +49,9 @@ class Acceptor:
 
     One connection is taken per turn of the event loop. asyncio's and uvloop's own servers take
     all that wait, so that the first worker to wake up would end with most of the load.
+
+    Attributes:
+        pending: Connections that were accepted and are not there yet: handshakes.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Acceptor:
         self._context = context
         self._handshake_timeout = handshake_timeout if context is not None else None
         self._connection = connection
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.pending: set[asyncio.Task[None]] = set()
         self._resume: asyncio.TimerHandle | None = None
         loop.add_reader(sock, self._accept)
 
@@ -92,8 +96,8 @@ class Acceptor:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._connect(sock))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.pending.add(task)
+        task.add_done_callback(self.pending.discard)
 
     async def _connect(self, sock: socket.socket) -> None:
         try:
@@ -145,7 +149,7 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is here now stays; later collections need not look at it
 
-        context = WorkerContext(None)
+        context = ServingContext()
 
         def connection() -> Connection:
             return Connection(app, config, context, state, self._connections, loop)
@@ -162,15 +166,18 @@ class Worker:
         ]
         report(self._control, {"ready": {"scheme": "http" if tls is None else "https"}})
         await self._ending.wait()
-        for acceptor in acceptors:
-            acceptor.close()
-        await self._drain(config, context)
+        await self._drain(config, context, acceptors)
         await asyncio.wait_for(lifespan.stop(), STOP_GRACE)
 
-    async def _drain(self, config: ServerConfig, context: WorkerContext) -> None:
+    async def _drain(
+        self, config: ServerConfig, context: ServingContext, acceptors: list[Acceptor]
+    ) -> None:
+        context.ending = True
+        for acceptor in acceptors:
+            acceptor.close()
         for connection in tuple(self._connections):
             connection.announce_end()
-        drained = asyncio.create_task(self._wait_for_connections(context))
+        drained = asyncio.create_task(self._wait_for_connections(acceptors))
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({drained, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({drained}, timeout=config.graceful_timeout)
@@ -186,14 +193,11 @@ class Worker:
             await asyncio.wait({drained}, timeout=STOP_GRACE)
         drained.cancel()
 
-    async def _wait_for_connections(self, context: WorkerContext) -> None:
-        loop = asyncio.get_running_loop()
-        terminate_at = loop.time() + IDLE_GRACE
-        while self._connections:
-            if not context.terminated.is_set() and loop.time() >= terminate_at:
-                await context.terminated.set()
-                for connection in tuple(self._connections):
-                    connection.end_if_idle()
+    async def _wait_for_connections(self, acceptors: list[Acceptor]) -> None:
+        while self._connections or any(acceptor.pending for acceptor in acceptors):
+            idle = STOP_IDLE if self._stopping.is_set() else RETIRE_IDLE
+            for connection in tuple(self._connections):
+                connection.end_if_idle(idle)
             await asyncio.sleep(0.02)
 
     def _on_control(self) -> None:
@@ -242,13 +246,14 @@ def main(descriptor: int) -> int:
     Returns:
         The exit code of the process.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # blocked so far; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     order = receive_order(control)
     log = order.configuration.log
-    logs.set_up(log.level, log.formatter, log.fields, access=not log.accesslog.disabled)
+    handler = logs.set_up(log.level, log.formatter, log.fields, access=not log.accesslog.disabled)
     try:
         with asyncio.Runner(loop_factory=lambda: new_loop(uvloop=order.uvloop)) as runner:
             runner.run(Worker(order, control).run())
@@ -256,6 +261,7 @@ def main(descriptor: int) -> int:
         return _failed(control, str(error).splitlines() or [type(error).__name__])
     except Exception as error:
         logger.exception("the worker failed")
+        handler.flush()  # the supervisor may kill a worker that has reported its failure
         return _failed(control, [f"the worker failed: {type(error).__name__}: {error}"])
     return 0
 

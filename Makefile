@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 PLUGINS = $(patsubst %/pyproject.toml,%,$(wildcard plugins/[a-z]*/pyproject.toml))
-TYPED   = src $(PLUGINS:%=%/src) tests
+TYPED   = src $(PLUGINS:%=%/src) $(PLUGINS:%=%/tests) tests bench
 PIP     = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --constraint constraints.txt
 

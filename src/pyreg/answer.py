@@ -69,8 +69,11 @@ async def answer(site: Site, scope: Scope, receive: Receive, send: Send, path: s
         log.exception("%s %s failed", request.method, path)
         response = _failure(request, RegistryError(UNKNOWN))
     response.headers += [VERSION_HEADER, *site.headers]
+    early = not request.body.complete and request.has_body
+    if early and request.scope.get("http_version", "1.1").startswith("1"):
+        response.headers.append((b"connection", b"close"))
     await send(response.start())
-    if not request.body.complete and request.has_body:
+    if early:
         # The answer is out before the client has sent everything. A connection that is closed
         # on unread bytes is reset, and the client might never see the answer: take some more.
         await send({"type": "http.response.body", "body": response.body, "more_body": True})

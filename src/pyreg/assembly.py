@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyreg import plugins
 from pyreg.api.address import Addresses
-from pyreg.config import PluginOptions, validate_options
+from pyreg.config import NoOptions, PluginOptions, option_warnings, validate_options
 from pyreg.content.purge import Purger
 from pyreg.content.rules import Rules
 from pyreg.errors import ConfigurationError, Mistake, PluginError
@@ -29,7 +29,7 @@ def assemble(kind: type[Registry], configuration: Configuration) -> Registry:
     http = configuration.http
     purging = configuration.storage.maintenance.uploadpurging
     return kind(
-        plugins=_plugins(configuration),
+        plugins=plugin_instances(configuration),
         rules=rules_of(configuration),
         addresses=Addresses(
             external=http.host,
@@ -66,18 +66,17 @@ def rules_of(configuration: Configuration) -> Rules:
     )
 
 
-def _plugins(configuration: Configuration) -> list[object]:
-    """Instances of all plugins that the configuration asks for, in its order."""
-    asked = [
-        configuration.storage.driver,
-        *configuration.auth,
-        *configuration.sections,
-        *configuration.extensions,
-    ]
+def plugin_instances(configuration: Configuration) -> list[object]:
+    """Instances of all plugins that the configuration asks for, in its order.
+
+    Raises:
+        PluginError: one that is essential is missing or broken.
+        ConfigurationError: with every mistake in their options.
+    """
     instances: list[object] = []
     mistakes: list[Mistake] = []
     missing: list[PluginError] = []
-    for options in asked:
+    for options in configuration.plugins:
         try:
             instances.append(_instance(options))
         except ConfigurationError as error:
@@ -94,6 +93,22 @@ def _plugins(configuration: Configuration) -> list[object]:
     return instances
 
 
+def worker_count(configuration: Configuration) -> int:
+    """How many processes may serve: one, where the storage lies in the memory of a process.
+
+    Raises:
+        PluginError: the storage plugin is missing or broken.
+    """
+    driver = configuration.storage.driver
+    if getattr(plugins.load("storage", driver.name), "one_process", False):
+        return 1
+    return configuration.http.workers
+
+
 def _instance(options: PluginOptions) -> Any:
     plugin = plugins.load(options.kind, options.name)
-    return plugin(validate_options(options, plugin.Options))
+    expected = plugin.Options or NoOptions
+    for warning in option_warnings(options, expected):
+        log.warning("%s", warning)
+    values = validate_options(options, expected)
+    return plugin(values if plugin.Options else None)

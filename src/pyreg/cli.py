@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,16 +32,36 @@ class Commands(click.Group):
     elsewhere = {"config": "pyreg.config.commands:config"}  # noqa: RUF012 - as in click itself
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands."""
-        return sorted([*super().list_commands(ctx), *self.elsewhere])
+        """The names of all commands, also those of plugins."""
+        return sorted({*super().list_commands(ctx), *self.elsewhere, *_plugin_commands()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
         if cmd_name not in self.elsewhere:
-            return super().get_command(ctx, cmd_name)
+            return super().get_command(ctx, cmd_name) or _plugin_commands().get(cmd_name)
         module, _, name = self.elsewhere[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+
+def _plugin_commands() -> Mapping[str, click.Command]:
+    """The commands of the plugins that the file named by REGISTRY_CONFIGURATION_PATH asks for."""
+    from pyreg.config.environment import CONFIGURATION_PATH
+
+    if not os.environ.get(CONFIGURATION_PATH):
+        return {}
+    from pyreg.assembly import plugin_instances
+    from pyreg.errors import ConfigurationError, PluginError
+    from pyreg.participants import Participants
+
+    group = click.Group()
+    try:
+        Participants(plugin_instances(_load(None))).extend_cli(group)
+    except (ConfigurationError, PluginError) as error:
+        # The other commands, those that explain the mistake among them, go on working.
+        for line in str(error).splitlines():
+            click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}", err=True)
+    return group.commands
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -109,7 +129,7 @@ def serve(config: str | None, workers: int | None, bind: tuple[str, ...], uvloop
             configuration,
             reload=None if config == "-" else lambda: _load(config),
             bind=bind,
-            workers=workers,
+            workers=workers or _worker_count(configuration),
             uvloop=uvloop,
             on_serving=_banner if sys.stderr.isatty() else _warn_if_open,
         ).run()
@@ -192,6 +212,21 @@ def _load(path: str | None) -> Configuration:
     return load(path, os.environ)
 
 
+def _worker_count(configuration: Configuration) -> int | None:
+    """1 where the storage can be seen by one process only; None to go by the configuration."""
+    from pyreg.assembly import worker_count
+
+    if worker_count(configuration) < configuration.http.workers:
+        import logging
+
+        logging.getLogger("pyreg").warning(
+            "%s keeps everything in the memory of one process: one worker serves",
+            configuration.storage.driver.name,
+        )
+        return 1
+    return None
+
+
 def _log_warnings(configuration: Configuration) -> None:
     import logging
 
@@ -223,13 +258,7 @@ def _plugin_rows(configuration: Configuration) -> Iterator[dict[str, Any]]:
     from pyreg.plugins import installed, load
 
     wanted: dict[tuple[str, str], str] = {
-        (options.kind, options.name): options.path
-        for options in (
-            configuration.storage.driver,
-            *configuration.auth,
-            *configuration.sections,
-            *configuration.extensions,
-        )
+        (options.kind, options.name): options.path for options in configuration.plugins
     }
     for plugin in installed():
         path = wanted.pop((plugin.kind, plugin.name), None)

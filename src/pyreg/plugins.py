@@ -14,7 +14,8 @@ class Options:                       # anything that pydantic can validate
 
 class FilesystemPlugin:
     api_version = (1, 0)             # the version of `pyreg.hooks` that it was written for
-    Options = Options                # what the configuration may say
+    Options = Options                # what the configuration may say; None for nothing
+    one_process = False              # True for storage that only one process can see
 
     def __init__(self, options: Options) -> None: ...
 

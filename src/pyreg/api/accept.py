@@ -8,7 +8,15 @@ from functools import lru_cache
 
 def accepts(headers: Sequence[str], media_type: str) -> bool:
     """Whether a client accepts a media type. No header accepts everything."""
-    return not headers or _accepts(",".join(headers), media_type)
+    if not headers:
+        return True
+    header = ",".join(headers)
+    # Clients send the same few again and again; what is longer is not worth its memory.
+    decide = _accepts if len(header) <= _REMEMBERED else _accepts.__wrapped__
+    return decide(header, media_type)
+
+
+_REMEMBERED = 1024  # bytes of a header
 
 
 @lru_cache(1024)

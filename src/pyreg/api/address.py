@@ -49,15 +49,20 @@ class Addresses:
         peer = _peer(request)
         if not self._is_trusted(peer):
             return peer
-        chain = [found for item in _elements(request) if (found := _address(item.get("for", "")))]
-        if not chain:
+        elements = _elements(request)
+        if any("for" in item for item in elements):
+            chain = [_address(item.get("for", "")) for item in elements]
+        else:
             values = ",".join(request.headers(b"x-forwarded-for"))
-            chain = [found for item in values.split(",") if (found := _address(item))]
-        # From the nearest proxy outwards: the first that is not ours is the client.
+            chain = [_address(item) for item in values.split(",")]
+        # From the nearest proxy outwards: the first that is not ours is the client. One that is
+        # hidden ends the search, as anybody can have written what lies beyond it.
         for address in reversed(chain):
+            if not address:
+                return peer
             if not self._is_trusted(address):
                 return address
-        return chain[0] if chain else peer
+        return chain[0]
 
     def scheme(self, request: Request) -> str:
         """`http` or `https`, as the client sees it."""

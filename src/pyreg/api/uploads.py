@@ -10,7 +10,7 @@ from pyreg.api.message import Headers, Response, empty
 from pyreg.content.digest import ALGORITHMS, CANONICAL, Digest, unsupported_algorithm
 from pyreg.content.hashing import PIECE
 from pyreg.content.names import check_name
-from pyreg.content.progress import Interrupted, Progress, Upload
+from pyreg.content.progress import Progress, Upload
 from pyreg.errors import (
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
@@ -45,7 +45,7 @@ async def begin_upload(call: Call) -> Response:
         return _accepted(call, upload, Progress(0, algorithm, None, ""))
     try:
         return await _finish(call, upload, digest)
-    except (RegistryError, Interrupted):
+    except BaseException:
         # Nobody was told of this upload, so nobody can go on with it.
         await uploads.cancel(upload, missing_ok=True)
         raise

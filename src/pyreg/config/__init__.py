@@ -11,7 +11,12 @@ options = validate_options(configuration.storage.driver, FilesystemOptions)
 from pyreg.config.http import HTTP
 from pyreg.config.loading import load
 from pyreg.config.model import Configuration, Log, Storage, Validation
-from pyreg.config.plugin_options import PluginOptions, option_warnings, validate_options
+from pyreg.config.plugin_options import (
+    NoOptions,
+    PluginOptions,
+    option_warnings,
+    validate_options,
+)
 from pyreg.config.values import ByteSize, Duration
 
 __all__ = [
@@ -20,6 +25,7 @@ __all__ = [
     "Configuration",
     "Duration",
     "Log",
+    "NoOptions",
     "PluginOptions",
     "Storage",
     "Validation",

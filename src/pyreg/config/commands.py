@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import click
 
 from pyreg.config.loading import Loaded, load_tree
 from pyreg.config.model import Configuration
+from pyreg.config.plugin_options import NoOptions, option_warnings, validate_options
 from pyreg.config.schema import json_schema
 from pyreg.config.show import show
 from pyreg.errors import ConfigurationError, Mistake
@@ -39,7 +41,7 @@ def check(file: str | None, no_environment: bool, strict: bool) -> None:
 
     FILE is a YAML file, or - for the standard input. Without it, the file that
     REGISTRY_CONFIGURATION_PATH names is checked, or else the built-in defaults. Nothing is
-    started, opened or written; whether the plugins are installed is not looked at.
+    started, opened or written. The plugins must be installed, as they know their options.
 
     Exits with 0 when the configuration is good, and with 1 when it is not.
 
@@ -50,7 +52,7 @@ def check(file: str | None, no_environment: bool, strict: bool) -> None:
       envsubst < config.tmpl | pyreg config check -
     """
     loaded = _load(file, no_environment)
-    warnings = loaded.configuration.warnings
+    warnings = [*loaded.configuration.warnings, *_check_plugins(loaded.configuration)]
     for warning in warnings:
         _say(warning, "warning")
     if strict and warnings:
@@ -99,16 +101,43 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
+def _check_plugins(configuration: Configuration) -> list[Mistake]:
+    """Let the plugins look at their options; warnings."""
+    from pyreg import plugins
+    from pyreg.errors import PluginError
+
+    warnings: list[Mistake] = []
+    mistakes: list[Mistake] = []
+    for options in configuration.plugins:
+        try:
+            expected = plugins.load(options.kind, options.name).Options or NoOptions
+            warnings += option_warnings(options, expected)
+            validate_options(options, expected)
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        except PluginError as error:
+            origin = options.origin
+            found = Mistake(options.path, str(error), origin.source, origin.line)
+            (mistakes if options.essential else warnings).append(found)
+    if mistakes:
+        _fail(mistakes)
+    return warnings
+
+
 def _load(file: str | None, no_environment: bool) -> Loaded:
     environ: Mapping[str, str] = {} if no_environment else os.environ
     try:
         return load_tree(file, environ)
     except ConfigurationError as error:
-        for mistake in error.mistakes:
-            _say(mistake, "error")
-        count = len(error.mistakes)
-        click.echo(f"{count} mistake{'s' if count != 1 else ''}", err=True)
-        raise SystemExit(1) from None
+        _fail(error.mistakes)
+
+
+def _fail(mistakes: Sequence[Mistake]) -> NoReturn:
+    for mistake in mistakes:
+        _say(mistake, "error")
+    count = len(mistakes)
+    click.echo(f"{count} mistake{'s' if count != 1 else ''}", err=True)
+    raise SystemExit(1)
 
 
 def _say(mistake: Mistake, kind: str) -> None:

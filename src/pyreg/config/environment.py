@@ -26,6 +26,10 @@ CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
 """The variable that names the configuration file; it is not an option."""
 
 
+NOT_OURS = frozenset({CONFIGURATION_PATH, "REGISTRY_AUTH_FILE"})
+"""Variables that begin alike and name no option. The second one belongs to podman and skopeo."""
+
+
 class Overrides:
     """Applies variables to a tree.
 
@@ -49,7 +53,7 @@ class Overrides:
     def apply(self, environ: Mapping[str, str]) -> None:
         """Apply every variable that begins with `REGISTRY_`."""
         for variable in sorted(environ):
-            if variable.startswith(PREFIX) and variable != CONFIGURATION_PATH:
+            if variable.startswith(PREFIX) and variable not in NOT_OURS:
                 self._variable, self._value = variable, environ[variable]
                 parts = variable[len(PREFIX) :].split("_")
                 if all(parts) and variable.isprintable():

@@ -335,6 +335,11 @@ class Configuration(Section):
     sections: tuple[InstanceOf[PluginOptions], ...] = Field(default=(), exclude=True)
     warnings: tuple[InstanceOf[Mistake], ...] = Field(default=(), exclude=True, repr=False)
 
+    @property
+    def plugins(self) -> tuple[PluginOptions, ...]:
+        """Every plugin that is asked for, in the order in which they are asked."""
+        return (self.storage.driver, *self.auth, *self.sections, *self.extensions)
+
     def __eq__(self, other: object) -> bool:
         """Equal when they configure the same, wherever it was written."""
         if not isinstance(other, Configuration):

@@ -76,6 +76,11 @@ class PluginOptions:
         return f"{self.kind} plugin {self.name}({options})"
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """What a plugin without options takes: nothing, as in `inmemory: {}`."""
+
+
 def validate_options(options: PluginOptions, expected: type[T]) -> T:
     """Validate a plugin's options against the type that it declares.
 

@@ -12,6 +12,7 @@ docker/registry/v2/
     _uploads/<id>/
       startedat                                         when the upload began (RFC 3339)
       data                                              what the Docker registry received
+      hashstates/<alg>/<offset>                         its digests so far; deleted with the upload
       pyreg.json                                    +   offset, digest so far, driver's state
     _referrers/
       indexed                                       +   old manifests have been looked through
@@ -105,6 +106,11 @@ def upload_started(name: str, upload: str) -> str:
 def upload_data(name: str, upload: str) -> str:
     """The bytes of an upload: the Docker registry's, or ours once they are complete."""
     return f"{REPOSITORIES}{name}/_uploads/{upload}/data"
+
+
+def upload_hash_states(name: str, upload: str) -> str:
+    """Prefix of the Docker registry's hash states, which only Go can read."""
+    return f"{REPOSITORIES}{name}/_uploads/{upload}/hashstates/"
 
 
 def upload_state(name: str, upload: str) -> str:

@@ -78,7 +78,8 @@ def parse(payload: bytes, content_type: str | None = None) -> Manifest:
     if document.get("schemaVersion") == 1:
         raise _schema1()
     media_type = _media_type(document, declared)
-    if "schemaVersion" not in document or document["schemaVersion"] != 2:
+    version = document.get("schemaVersion")
+    if version != 2 or not isinstance(version, int):  # 2.0 is no integer to most clients
         raise _invalid("schemaVersion: expected 2")
     index = media_type in INDEXES
     # One document must not be an image to one client and an index to another.

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyreg.content import catalog, layout
-from pyreg.content.progress import Upload
+from pyreg.content.progress import Upload, decode
 from pyreg.content.uploads import Uploads
 from pyreg.errors import ObjectNotFound, RegistryError, StorageError
+from pyreg.hooks.storage import StorageDriver
 
 log = logging.getLogger("pyreg.purge")
 
@@ -66,7 +67,7 @@ class Purger:
                     name,
                 )
                 if not self.dry_run:
-                    await uploads.purge(upload)
+                    await _remove(uploads.store.driver, upload)
         return count
 
 
@@ -84,6 +85,25 @@ async def _all(uploads: Uploads, name: str) -> AsyncIterator[tuple[Upload, float
                 touched = [item.info.modified for item in files.entries if item.info]
                 touched.append(await _started(uploads, upload))
                 yield upload, max(touched)
+        after = page.after
+
+
+async def _remove(driver: StorageDriver, upload: Upload) -> None:
+    """Throw an upload away, with everything that any registry left of it.
+
+    Another worker may be at it, too; each step has happened or not.
+    """
+    try:
+        record = await driver.get(layout.upload_state(upload.repository, upload.id))
+    except ObjectNotFound:
+        record = None
+    if record is not None and (state := decode(record.data).state):
+        await driver.abort(state)
+    directory = layout.upload_directory(upload.repository, upload.id)
+    after: str | None = ""
+    while after is not None:
+        page = await driver.list(directory, after=after)
+        await driver.delete_many([entry.key for entry in page.entries])
         after = page.after
 
 

@@ -85,29 +85,30 @@ class Tags:
             raise RegistryError(NAME_UNKNOWN, detail={"name": self._name})
         return NamePage(tuple(names[:limit]), len(names) > limit)
 
-    async def put(self, tag: str, digest: Digest) -> None:
+    async def put(self, tag: str, digest: str) -> None:
         """Point a tag at a manifest of the repository, durably.
 
         Raises:
-            RegistryError: TAG_INVALID, MANIFEST_UNKNOWN, UNSUPPORTED while read-only, or
-                whatever a guard refuses with.
+            RegistryError: TAG_INVALID, DIGEST_INVALID, MANIFEST_UNKNOWN, UNSUPPORTED while
+                read-only, or whatever a guard refuses with.
         """
         check_tag(tag)
+        target = Digest.parse(digest)
         self._store.rules.require_writable()
-        stored = await self._store.manifest(digest)
-        revision = await self._store.link(layout.revision_link(self._name, digest))
+        stored = await self._store.manifest(target)
+        revision = await self._store.link(layout.revision_link(self._name, target))
         if stored is None or revision is None:
-            raise RegistryError(MANIFEST_UNKNOWN, detail={"digest": digest})
+            raise RegistryError(MANIFEST_UNKNOWN, detail={"digest": target})
         data, media_type = stored
         operation = Operation(
             "push",
             "manifest",
             self._name,
-            Descriptor(media_type, digest, len(data)),
+            Descriptor(media_type, target, len(data)),
             tags=(tag,),
         )
         async with self._store.journal.writing(operation, self._caller):
-            await point(self._store, self._name, tag, digest)
+            await point(self._store, self._name, tag, target)
 
     async def delete(self, tag: str) -> None:
         """Delete a tag; the manifest stays.

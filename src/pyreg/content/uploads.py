@@ -186,6 +186,8 @@ class Uploads:
                 raise
             except (UploadNotFound, ObjectNotFound):
                 raise unknown(upload) from None
+            except OffsetMismatch:
+                raise out_of_order(progress) from None
             await self._forget(upload)
         return digest
 
@@ -326,16 +328,6 @@ class Uploads:
                 return
             raise
         await self._discard(upload, progress)
-
-    async def purge(self, upload: Upload) -> None:
-        """Throw an upload away with everything that any registry left of it."""
-        await self.cancel(upload, missing_ok=True)
-        directory = layout.upload_directory(upload.repository, upload.id)
-        after: str | None = ""
-        while after is not None:
-            page = await self.store.driver.list(directory, after=after)
-            await self.store.driver.delete_many([entry.key for entry in page.entries])
-            after = page.after
 
     async def _adopt(self, upload: Upload, condition: Condition) -> tuple[Progress, Condition]:
         """An upload without a record: a new one, or one that the Docker registry left behind."""

@@ -99,9 +99,7 @@ class InvalidCredentials(Exception):
         retry_after: Seconds to wait before another try; makes the answer a 429.
     """
 
-    def __init__(
-        self, reason: str, *, error: str = "", retry_after: float | None = None
-    ) -> None:
+    def __init__(self, reason: str, *, error: str = "", retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.error = error
@@ -133,9 +131,7 @@ class Authenticator(ABC):
         """
 
     @abstractmethod
-    def challenge(
-        self, request: AuthRequest, accesses: Sequence[Access], error: str = ""
-    ) -> str:
+    def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
         """The value of a `WWW-Authenticate` header (RFC 9110, section 11.6.1).
 
         Args:

@@ -16,6 +16,22 @@ BURST = 8 * 1024 * 1024
 """Bytes that are sent in one go, while the client takes them, before the thread is given back."""
 
 
+class _Descriptor:
+    """A descriptor that is closed when nobody uses it any more.
+
+    A thread may still be sending when its connection has gone. The number must not be free for
+    another client's connection before that thread has ended.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
 class FileSender:
     """Sends parts of files to one socket.
 
@@ -27,8 +43,9 @@ class FileSender:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self._loop = loop
-        self._socket = os.dup(descriptor)
+        self._socket = _Descriptor(os.dup(descriptor))
         self._writable: asyncio.Future[None] | None = None
+        self._closed = False
 
     @property
     def blocked(self) -> bool:
@@ -49,37 +66,39 @@ class FileSender:
         Raises:
             OSError: the client is gone, or the file ends too soon.
         """
-        while True:
+        socket = self._socket
+        while not self._closed:
             # In a thread, since the file may have to be read from a disk.
             sent = await self._loop.run_in_executor(
-                None, _send, self._socket, file, offset, min(count, BURST)
+                None, _send, socket, file, offset, min(count, BURST)
             )
             if sent:
                 return sent
             self._writable = self._loop.create_future()
-            self._loop.add_writer(self._socket, self._wake)
+            self._loop.add_writer(socket.number, self._wake)
             try:
                 await self._writable
             finally:
-                self._loop.remove_writer(self._socket)
+                self._loop.remove_writer(socket.number)
                 self._writable = None
+        raise ConnectionResetError("the client is gone")
 
     def close(self) -> None:
-        """Let go of the socket, and wake whoever waits for it."""
+        """Send no more, and wake whoever waits for the client."""
+        self._closed = True
         self._wake()
-        os.close(self._socket)
 
     def _wake(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
 
-def _send(sock: int, file: int, offset: int, count: int) -> int:
+def _send(sock: _Descriptor, file: int, offset: int, count: int) -> int:
     """Bytes sent until all are, or the client takes no more; 0 if it takes none now."""
     total = 0
     while total < count:
         try:
-            sent = os.sendfile(sock, file, offset + total, count - total)
+            sent = os.sendfile(sock.number, file, offset + total, count - total)
         except BlockingIOError:
             break
         if sent == 0:

@@ -213,6 +213,7 @@ class FilesystemStorage(StorageDriver):
             except FileNotFoundError:
                 if not self._tree.present():
                     raise self._tree.vanished() from None
+                uploads.discard_orphans(self._tree, key)
             except OSError as error:
                 if error.errno in NOTHING_THERE or error.errno == errno.EISDIR:
                     continue

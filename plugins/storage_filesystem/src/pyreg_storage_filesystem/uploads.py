@@ -296,8 +296,22 @@ def _published(tree: Tree, upload: Upload, target: str) -> ObjectInfo | None:
 
 def discard(tree: Tree, upload: Upload) -> None:
     """Remove every file of an upload, and the directories that this leaves empty."""
-    directory, _, name = tree.path(upload.key).rpartition("/")
-    start = f"{name}+{upload.file[:16]}"
+    _remove(tree, upload.key, upload.file[:16])
+    tree.prune(os.path.dirname(tree.path(upload.key)))
+
+
+def discard_orphans(tree: Tree, key: str) -> None:
+    """Remove every unfinished upload to a key that is deleted without there being an object.
+
+    Who lost power before the state of an upload was on stable storage can never name its file
+    again, but will delete the key in the end.
+    """
+    _remove(tree, key, "")
+
+
+def _remove(tree: Tree, key: str, start: str) -> None:
+    directory, _, name = tree.path(key).rpartition("/")
+    start = f"{name}+{start}"
     try:
         with os.scandir(directory) as entries:
             mine = [entry.path for entry in entries if entry.name.startswith(start)]
@@ -308,4 +322,3 @@ def discard(tree: Tree, upload: Upload) -> None:
     for path in mine:
         with suppress(FileNotFoundError):
             os.unlink(path)
-    tree.prune(directory)

@@ -1,0 +1,1 @@
+"""The tests of pyreg's core, and of the whole thing with real clients."""

@@ -1,0 +1,1 @@
+"""A registry inside somebody else's application."""

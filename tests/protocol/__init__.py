@@ -1,0 +1,1 @@
+"""The protocol: every sentence of the specification, over real sockets."""

@@ -1,0 +1,1 @@
+"""Tests of how pyreg runs on its own."""

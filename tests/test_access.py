@@ -1,0 +1,319 @@
+"""Who may do what, as clients see it: authenticators and authorizers of every temper."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from pyreg.access import Gate
+from pyreg.hooks import (
+    ANONYMOUS,
+    Access,
+    Authenticator,
+    Authorizer,
+    AuthRequest,
+    Decision,
+    Identity,
+    InvalidCredentials,
+    hookimpl,
+)
+from pyreg_storage_inmemory import InMemoryStorage
+from tests.fixtures.in_process import error_of, image, post_blob, put_manifest, serving
+from tests.fixtures.wire import sha256
+
+pytestmark = pytest.mark.anyio
+
+DATA = b"who may read this?"
+ANN = httpx.BasicAuth("ann", "secret")
+BOB = httpx.BasicAuth("bob", "hush")
+WRONG = httpx.BasicAuth("ann", "guessed")
+
+
+class Passwords(Authenticator):
+    """Basic authentication (RFC 7617) with passwords in memory."""
+
+    name = "passwords"
+
+    def __init__(self, users: dict[str, str], patience: int = 1000) -> None:
+        self.users = users
+        self.patience = patience
+
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        user, _, password = base64.b64decode(value).decode().partition(":")
+        if self.users.get(user) != password:
+            self.patience -= 1
+            raise InvalidCredentials(
+                f"wrong password for {user}", retry_after=None if self.patience > 0 else 29.6
+            )
+        return Identity(user, authenticator=self.name)
+
+    def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
+        return f'Basic realm="{request.host}"'
+
+
+class Bearer(Authenticator):
+    """Tokens that are user names; denied callers are asked for a better one."""
+
+    name = "bearer"
+    challenges_denied = True
+
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        if token == "expired":
+            raise InvalidCredentials("it has expired", error="invalid_token")
+        return Identity(token, authenticator=self.name)
+
+    def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
+        scope = " ".join(map(str, accesses))
+        return f'Bearer realm="https://login.test/token",scope="{scope}"' + (
+            f',error="{error}"' if error else ""
+        )
+
+
+class Policy(Authorizer):
+    """A policy as a function."""
+
+    name = "policy"
+
+    def __init__(self, decide: Callable[[Identity, Access], Decision]) -> None:
+        self.decide = decide
+
+    async def authorize(self, identity: Identity, access: Access) -> Decision:
+        return self.decide(identity, access)
+
+
+@dataclass
+class Uses:
+    """A plugin with an authenticator, an authorizer, or both."""
+
+    authenticator: Authenticator | None = None
+    authorizer: Authorizer | None = None
+
+    @hookimpl
+    def pyreg_authenticator(self) -> Authenticator | None:
+        return self.authenticator
+
+    @hookimpl
+    def pyreg_authorizer(self) -> Authorizer | None:
+        return self.authorizer
+
+
+def users() -> Passwords:
+    return Passwords({"ann": "secret", "bob": "hush"})
+
+
+def anybody_pulls(identity: Identity, access: Access) -> Decision:
+    """Anonymous pull, authenticated push; nobody deletes but ann."""
+    if access.actions == ("pull",):
+        return Decision.ALLOW
+    if access.actions == ("delete",):
+        return Decision.ALLOW if identity.name == "ann" else Decision.DENY
+    return Decision.ABSTAIN if identity.anonymous else Decision.ALLOW
+
+
+def own_only(identity: Identity, access: Access) -> Decision:
+    """Everybody has the repositories below the own name, and may read `shared/...`."""
+    if access.name.startswith(f"{identity.name}/") or access.kind == "registry":
+        return Decision.ALLOW
+    if access.name.startswith("shared/") and access.actions == ("pull",):
+        return Decision.ALLOW
+    return Decision.ABSTAIN
+
+
+def pull(repository: str) -> str:
+    return f"/v2/{repository}/blobs/{sha256(DATA)}"
+
+
+async def test_without_plugins_everybody_may_do_everything() -> None:
+    async with serving() as client:
+        assert (await post_blob(client, "a", DATA)).status_code == 201
+        # Credentials that nobody asked for do no harm.
+        assert (await client.get(pull("a"), auth=WRONG)).content == DATA
+
+
+async def test_authenticated_may_do_all_without_a_policy() -> None:
+    async with serving(Uses(users())) as client:
+        for path in ("/v2/", "/v2/_catalog", "/v2/a/tags/list", pull("a")):
+            answer = await client.get(path)
+            assert answer.status_code == 401, path
+            assert error_of(answer)["code"] == "UNAUTHORIZED"
+            assert answer.headers["www-authenticate"] == 'Basic realm="registry.test"'
+        assert (await post_blob(client, "a", DATA, auth=ANN)).status_code == 201
+        assert (await client.get(pull("a"), auth=BOB)).content == DATA
+        assert (await client.delete(pull("a"), auth=BOB)).status_code == 202
+
+
+async def test_wrong_credentials_are_never_anonymous() -> None:
+    async with serving(Uses(users(), Policy(anybody_pulls))) as client:
+        await post_blob(client, "a", DATA, auth=ANN)
+        assert (await client.get(pull("a"))).status_code == 200
+        answer = await client.get(pull("a"), auth=WRONG)
+        assert answer.status_code == 401
+        assert DATA not in answer.content
+        assert "ann" not in answer.text, "the log hears why, the client does not"
+
+
+async def test_anonymous_pull_and_authenticated_push() -> None:
+    async with serving(Uses(users(), Policy(anybody_pulls))) as client:
+        answer = await post_blob(client, "a", DATA)
+        assert answer.status_code == 401
+        detail = {
+            (item["Type"], item["Name"], item["Action"]) for item in error_of(answer)["detail"]
+        }
+        assert detail == {("repository", "a", "pull"), ("repository", "a", "push")}
+        assert (await post_blob(client, "a", DATA, auth=BOB)).status_code == 201
+        payload = image(DATA)
+        assert (await put_manifest(client, "a", "v1", payload, auth=BOB)).status_code == 201
+        assert (await client.get("/v2/a/manifests/v1")).content == payload
+        assert (await client.get("/v2/a/tags/list")).json()["tags"] == ["v1"]
+        denied = await client.delete("/v2/a/manifests/v1", auth=BOB)
+        assert denied.status_code == 403
+        assert error_of(denied)["code"] == "DENIED"
+        assert (await client.delete("/v2/a/manifests/v1", auth=ANN)).status_code == 202
+
+
+async def test_several_authenticators_each_knows_its_own() -> None:
+    async with serving(Uses(users()), Uses(Bearer())) as client:
+        answer = await client.get(pull("a"))
+        assert answer.status_code == 401
+        assert answer.headers.get_list("www-authenticate") == [
+            'Basic realm="registry.test"',
+            'Bearer realm="https://login.test/token",scope="repository:a:pull"',
+        ]
+        assert (await client.get("/v2/", auth=ANN)).status_code == 200
+        bearer = {"Authorization": "Bearer carol"}
+        assert (await client.get("/v2/", headers=bearer)).status_code == 200
+        assert (await client.get("/v2/", headers={"Authorization": "Digest x"})).status_code == 401
+
+
+async def test_an_error_of_a_token_is_in_the_challenge() -> None:
+    async with serving(Uses(Bearer())) as client:
+        answer = await client.get(pull("a"), headers={"Authorization": "Bearer expired"})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].endswith(',error="invalid_token"')
+
+
+async def test_a_denied_token_is_challenged_and_a_denied_password_is_not() -> None:
+    plugins = (Uses(Bearer()), Uses(users(), Policy(own_only)))
+    async with serving(*plugins) as client:
+        bearer = {"Authorization": "Bearer carol"}
+        answer = await post_blob(client, "ann/app", DATA, headers=bearer)
+        assert answer.status_code == 401
+        challenge = answer.headers.get_list("www-authenticate")[0]
+        assert challenge.endswith('scope="repository:ann/app:pull,push",error="insufficient_scope"')
+        assert (await post_blob(client, "ann/app", DATA, auth=BOB)).status_code == 403
+        assert (await post_blob(client, "ann/app", DATA, auth=ANN)).status_code == 201
+
+
+async def test_too_many_wrong_passwords_are_429() -> None:
+    async with serving(Uses(Passwords({"ann": "secret"}, patience=2))) as client:
+        assert (await client.get("/v2/", auth=WRONG)).status_code == 401
+        answer = await client.get("/v2/", auth=WRONG)
+        assert answer.status_code == 429
+        assert error_of(answer)["code"] == "TOOMANYREQUESTS"
+        assert answer.headers["retry-after"] == "30"
+
+
+async def test_what_one_may_not_see_looks_like_what_is_not_there() -> None:
+    async with serving(Uses(users(), Policy(own_only))) as client:
+        await post_blob(client, "ann/app", DATA, auth=ANN)
+        payload = image(DATA)
+        await put_manifest(client, "ann/app", "v1", payload, auth=ANN)
+        digest = sha256(payload)
+        for path in (
+            "/v2/{}/tags/list",
+            "/v2/{}/manifests/v1",
+            f"/v2/{{}}/manifests/{digest}",
+            f"/v2/{{}}/blobs/{sha256(DATA)}",
+            f"/v2/{{}}/referrers/{digest}",
+        ):
+            hidden = await client.get(path.format("ann/app"), auth=BOB)
+            absent = await client.get(path.format("ann/none"), auth=BOB)
+            assert hidden.status_code == absent.status_code == 404
+            assert hidden.text.replace("ann/app", "ann/none") == absent.text
+            assert error_of(hidden)["code"] == "NAME_UNKNOWN"
+
+
+async def test_without_authenticators_a_policy_denies() -> None:
+    async with serving(Uses(authorizer=Policy(lambda *_: Decision.ABSTAIN))) as client:
+        answer = await post_blob(client, "a", DATA)
+        assert answer.status_code == 403, "nobody could log in, so no challenge helps"
+        assert "www-authenticate" not in answer.headers
+        assert (await client.get(pull("a"))).status_code == 404
+
+
+async def test_a_mount_needs_pull_on_the_source() -> None:
+    async with serving(Uses(users(), Policy(own_only))) as client:
+
+        async def mounted(source: str) -> httpx.Response:
+            query = {"mount": sha256(DATA), "from": source}
+            return await client.post("/v2/bob/app/blobs/uploads/", params=query, auth=BOB)
+
+        await post_blob(client, "ann/app", DATA, auth=ANN)
+        hidden, absent = await mounted("ann/app"), await mounted("ann/none")
+        # To bob there is nothing to mount, so he is to upload it.
+        assert hidden.status_code == absent.status_code == 202
+        assert set(hidden.headers) == set(absent.headers)
+        assert (await client.get(pull("bob/app"), auth=BOB)).status_code == 404
+
+        await post_blob(client, "bob/other", DATA, auth=BOB)
+        assert (await mounted("bob/other")).status_code == 201
+        assert (await client.get(pull("bob/app"), auth=BOB)).content == DATA
+
+
+async def test_an_anonymous_mount_is_none_under_access_control() -> None:
+    storage = InMemoryStorage()
+    query = {"mount": sha256(DATA)}
+    async with serving(storage=storage) as client:
+        await post_blob(client, "secret", DATA)
+        assert (await client.post("/v2/a/blobs/uploads/", params=query)).status_code == 201
+    async with serving(Uses(users()), storage=storage) as client:
+        # Whoever knows a digest must not get at the bytes.
+        answer = await client.post("/v2/b/blobs/uploads/", params=query, auth=BOB)
+        assert answer.status_code == 202
+        assert (await client.get(pull("b"), auth=BOB)).status_code == 404
+
+
+async def test_decisions_are_made_in_order_and_for_all_accesses() -> None:
+    asked: list[str] = []
+
+    def deciding(name: str, decision: Decision) -> Uses:
+        def decide(_: Identity, access: Access) -> Decision:
+            asked.append(f"{name} {access}")
+            return decision
+
+        return Uses(authorizer=Policy(decide))
+
+    abstains, allows = deciding("1", Decision.ABSTAIN), deciding("2", Decision.ALLOW)
+    async with serving(abstains, allows, deciding("3", Decision.DENY)) as client:
+        assert (await client.get("/v2/_catalog")).status_code == 200
+    assert asked == ["1 registry:catalog:*", "2 registry:catalog:*"]
+
+
+async def test_an_authenticator_that_breaks_lets_nobody_in() -> None:
+    class Broken(Passwords):
+        async def authenticate(self, request: AuthRequest) -> Identity | None:
+            raise ConnectionError("the directory with the password hunter2 does not answer")
+
+    async with serving(Uses(Broken({})), Uses(users())) as client:
+        answer = await client.get("/v2/", auth=ANN)
+        assert answer.status_code == 500
+        assert "hunter2" not in answer.text
+
+
+async def test_routes_of_plugins_may_ask_the_gate() -> None:
+    gate = Gate([users()], [Policy(own_only)])
+    access = Access("repository", "ann/app", ("push",))
+    assert await gate.allows(Identity("ann", authenticator="passwords"), access)
+    assert not await gate.allows(Identity("bob", authenticator="passwords"), access)
+    assert not await gate.allows(ANONYMOUS, access)
+    assert not gate.open

@@ -96,7 +96,7 @@ def test_storage_that_cannot_be_opened_is_a_plain_line(tmp_path: Path) -> None:
 def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         address = f"127.0.0.1:{sock.getsockname()[1]}"
-        done = run("serve", "--bind", address, str(write(tmp_path)), cwd=tmp_path)
+        done = run("serve", "--bind", address, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"error: cannot listen on {address}: address already in use\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pyreg.access import Gate
 from pyreg.api.address import Addresses
@@ -104,6 +104,7 @@ class Registry:
         self._quart.register_blueprint(health_blueprint(self.participants.health_checks()))
         for blueprint in self.participants.blueprints():
             self._quart.register_blueprint(blueprint)
+        self._quart.after_request(self._add_headers)
         self._app: ASGIApp = self.participants.wrap_asgi(self._quart)  # type: ignore[arg-type]
 
     @classmethod
@@ -177,6 +178,12 @@ class Registry:
         on working.
         """
         return Front(self, host)
+
+    async def _add_headers(self, response: Any) -> Any:
+        """`http.headers`, on what Quart answers."""
+        for name, value in self.site.headers:
+            response.headers.add(name.decode("ascii"), value.decode("latin-1"))
+        return response
 
     def configure_server(self, config: hypercorn.Config) -> None:
         """Let plugins change how Hypercorn runs."""

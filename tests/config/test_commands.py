@@ -27,7 +27,7 @@ def run(*arguments: object, stdin: str | bytes = "", **environ: str) -> Result:
 class TestCheck:
     def test_good(self, path: Path) -> None:
         path.write_text(GOOD + "auth: {token: {}}\nproxy: {remoteurl: https://a}\n")
-        result = run("check", path)
+        result = run("check", "--no-plugins", path)
         assert result.exit_code == 0
         assert result.output.splitlines() == [
             f"{path}: good",
@@ -50,23 +50,52 @@ class TestCheck:
         ]
 
     def test_standard_input(self) -> None:
-        assert run("check", "-", stdin=GOOD).output.startswith("<stdin>: good\n")
+        assert run("check", "--no-plugins", "-", stdin=GOOD).output.startswith("<stdin>: good\n")
         assert "error: <stdin>: is empty" in run("check", "-").stderr
 
     def test_warnings(self, path: Path) -> None:
         path.write_text(GOOD + "htpp: {}\n")
-        result = run("check", path)
+        result = run("check", "--no-plugins", path)
         assert result.exit_code == 0
         assert result.stderr == (
             f"warning: {path}:3: htpp: is not a known key, and is ignored (did you mean http?)\n"
         )
-        strict = run("check", "--strict", path)
+        strict = run("check", "--no-plugins", "--strict", path)
         assert (strict.exit_code, strict.stdout) == (1, "")
 
     def test_the_environment_counts_unless_it_is_left_out(self, path: Path) -> None:
         path.write_text(GOOD)
         assert run("check", path, REGISTRY_HTTP_WORKERS="x").exit_code == 1
-        assert run("check", "--no-environment", path, REGISTRY_HTTP_WORKERS="x").exit_code == 0
+        good = run("check", "--no-plugins", "--no-environment", path, REGISTRY_HTTP_WORKERS="x")
+        assert good.exit_code == 0
+
+    def test_a_missing_plugin(self, path: Path) -> None:
+        path.write_text("version: 0.1\nstorage:\n  nowhere: {}\n")
+        result = run("check", path)
+        assert result.exit_code == 1
+        assert "storage.nowhere" in result.stderr
+        assert "pip install pyreg-storage-nowhere" in result.stderr
+
+    def test_the_options_of_a_plugin(self, path: Path) -> None:
+        path.write_text(
+            "version: 0.1\nstorage:\n  filesystem:\n    maxthreads: 3\n    rootdir: /x\n"
+        )
+        result = run("check", path)
+        assert result.exit_code == 1
+        assert f"error: {path}:4: storage.filesystem.maxthreads: expected at least 25, got 3" in (
+            result.stderr
+        )
+
+    def test_an_unknown_option_of_a_plugin(self, path: Path) -> None:
+        path.write_text("version: 0.1\nstorage:\n  filesystem:\n    maxthread: 30\n")
+        result = run("check", path)
+        assert result.exit_code == 0
+        assert f"{path}:4: storage.filesystem.maxthread" in result.stderr
+        assert "did you mean maxthreads?" in result.stderr
+
+    def test_a_plugin_without_options(self, path: Path) -> None:
+        path.write_text("version: 0.1\nstorage: {inmemory: {}}\n")
+        assert run("check", path).exit_code == 0
 
     @pytest.mark.parametrize(
         ("content", "message"),

@@ -267,7 +267,7 @@ class Client(threading.Thread):
         else:
             pieces = [(0, blob.size)]
             if how == "chunks":
-                marks = sorted({0, *self._chance.sample(range(1, blob.size), 2), blob.size})
+                marks = sorted({0, *self._chance.sample(range(2, blob.size), 2), blob.size})
                 pieces = list(pairwise(marks))
             last = pieces.pop() if how == "chunks" and self._chance.random() < 0.5 else None
             for start, stop in pieces:

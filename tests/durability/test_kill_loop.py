@@ -61,7 +61,7 @@ def torment(
             with crew.halted():
                 target.steady()
                 inspections += 1
-                inspector.inspect(everything=inspections % 25 == 0)
+                inspector.inspect(everything=inspections % 20 == 0)
         with crew.halted():
             inspector.inspect(everything=True)
     finally:
@@ -91,7 +91,7 @@ def kill_processes(directory: Path, kills: int, seed: str) -> None:
 def cut_power(directory: Path, disk: Disk, kills: int, seed: str) -> None:
     target = Target(directory, random.Random(seed), disk)
     try:
-        torment(target, kills, seed, [(2, target.cut_power), (1, target.kill_worker)])
+        torment(target, kills, seed, [(3, target.cut_power), (1, target.kill_worker)])
     finally:
         target.end()
 
@@ -112,4 +112,4 @@ def test_200_killed_processes_lose_nothing(tmp_path: Path, seed: str) -> None:
 
 @pytest.mark.soak
 def test_100_power_cuts_lose_nothing(tmp_path: Path, disk: Disk, seed: str) -> None:
-    cut_power(tmp_path, disk, 150, seed)
+    cut_power(tmp_path, disk, 140, seed)

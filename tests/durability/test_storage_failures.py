@@ -172,7 +172,7 @@ def test_a_full_disk(start_registry: Start, medium: Medium) -> None:
 def test_a_disk_that_runs_full_in_the_middle(start_registry: Start, medium: Medium) -> None:
     registry = start_registry(root=medium.path / "registry")
     pushed = Pushed(registry)
-    first, rest = noise(2 * MIB, "first"), noise(64 * MIB, "rest")
+    first, rest = noise(2 * MIB, "first"), noise(48 * MIB, "rest")
     with httpx.Client(base_url=registry.url, timeout=60, trust_env=False) as http:
         location = http.post("/v2/kept/blobs/uploads/").headers["location"]
         assert http.patch(location, content=first).status_code == 202
@@ -383,9 +383,10 @@ def test_a_process_without_descriptors(start_registry: Start, short_dir: Path) -
         until(exhausted, seconds=20, what="the process to run out of descriptors")
         refused(http.get(f"/v2/kept/blobs/{sha256(LAYER)}"), 503)
         refused(http.post("/v2/kept/blobs/uploads/"), 503)
+        assert http.get("/v2/").status_code == 200
+        # The last: with a body that nobody wanted the connection may be over.
         query = {"digest": sha256(data)}
         refused(http.post("/v2/kept/blobs/uploads/", params=query, content=data), 503)
-        assert http.get("/v2/").status_code == 200
     until(
         lambda: answers(f"{registry.url}/v2/kept/blobs/{sha256(LAYER)}"),
         seconds=20,

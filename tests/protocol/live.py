@@ -36,7 +36,8 @@ async def hypercorn(registry: Registry, port: int, ending: asyncio.Event) -> Non
 
 async def shipped(registry: Registry, port: int, ending: asyncio.Event) -> None:
     """Hypercorn's protocols on the connections of `pyreg serve`."""
-    from pyreg.server.connection import Connection, ServingContext
+    from pyreg.server.connection import Connection
+    from pyreg.server.context import ServingContext
     from pyreg.server.settings import ServerConfig
 
     config = ServerConfig()

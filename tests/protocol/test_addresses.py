@@ -255,10 +255,9 @@ def test_errors_tell_nothing_of_the_inside(start: Callable[..., Live]) -> None:
 
 def test_a_full_disk(start: Callable[..., Live]) -> None:
     """A push that no room is left for is a 507, and leaves nothing that takes up room."""
-    from pyreg_storage_inmemory import InMemoryStorage, InMemoryStore
-
     from pyreg.errors import StorageFull
     from pyreg.hooks import ObjectInfo
+    from pyreg_storage_inmemory import InMemoryStorage, InMemoryStore
 
     class Full(InMemoryStorage):
         async def finish(self, state: str, *, key: str | None = None) -> ObjectInfo:

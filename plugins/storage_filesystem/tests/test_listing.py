@@ -68,8 +68,8 @@ async def test_links(driver: FilesystemStorage, root: Path, tmp_path: Path) -> N
 
 async def test_links_in_circles(driver: FilesystemStorage, root: Path) -> None:
     (root / "a/b").mkdir(parents=True)
-    for name in ("up", "top", "self"):
-        (root / "a/b" / name).symlink_to({"up": root / "a", "top": root, "self": "."}[name])
+    for name, target in (("up", root / "a"), ("top", root), ("self", Path("."))):
+        (root / "a/b" / name).symlink_to(target)
     assert await keys(driver) == []
     assert await keys(driver, "", "/") == []
     (root / "a/b/object").write_bytes(b"x")

@@ -97,8 +97,10 @@ async def _remove(driver: StorageDriver, upload: Upload) -> None:
         record = await driver.get(layout.upload_state(upload.repository, upload.id))
     except ObjectNotFound:
         record = None
-    if record is not None and (state := decode(record.data).state):
+    # A record is empty if the machine lost power before anything was acknowledged.
+    if record is not None and record.data and (state := decode(record.data).state):
         await driver.abort(state)
+    await driver.delete(upload.key)  # also what was received and no record names
     directory = layout.upload_directory(upload.repository, upload.id)
     after: str | None = ""
     while after is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from pyreg.content import layout
 from pyreg.content.digest import Digest
 from pyreg.content.manifest import Manifest, parse
 from pyreg.content.store import DamagedContent, Store
-from pyreg.errors import ObjectNotFound, RegistryError
+from pyreg.errors import ObjectNotFound, RegistryError, StorageDenied
 
 MAX_PAGE_BYTES = 4 << 20
 """A page of referrers is an image index, which clients expect to stay below this."""
@@ -162,7 +163,8 @@ class Referrers:
             revisions = await self._store.driver.list(layout.revisions(self._name), limit=1)
             # Nothing to look through, and nothing to leave behind for a name nobody pushed to.
             if revisions.entries:
-                await self.index()
+                with suppress(StorageDenied):  # a read-only medium: the same as above
+                    await self.index()
 
 
 def _name_of(descriptor: Mapping[str, Any]) -> str:

@@ -77,7 +77,9 @@ class Tags:
                 valid=is_tag,
                 exists=there,
             ):
-                if not below:
+                # A process that was killed may have left a tag's index without the tag itself.
+                # Where a look costs nothing, it is not even listed.
+                if not below and (not self._store.driver.capabilities.local or await there(tag)):
                     names.append(tag)
                     if len(names) > limit:
                         break
@@ -126,14 +128,27 @@ class Tags:
 
 async def point(store: Store, name: str, tag: str, digest: Digest) -> None:
     """Move a tag. `current` is what makes it visible; the index only remembers."""
-    await store.put_link(layout.tag_link(name, tag), digest)
-    await store.put_link(layout.tag_index_link(name, tag, digest), digest)
+    current, index = layout.tag_link(name, tag), layout.tag_index_link(name, tag, digest)
+    await store.put_link(current, digest)
+    await store.put_link(index, digest)
+    if await store.link(current) is None:
+        # Deleted by another request, before the index was there to be deleted with it.
+        await store.driver.delete(index)
 
 
 async def remove(store: Store, name: str, tag: str) -> None:
     """Delete everything about a tag, its visible part last, so that it never half exists."""
-    directory = layout.tag_directory(name, tag)
     current = layout.tag_link(name, tag)
+    await _clear(store, name, tag)
+    await store.driver.delete(current)
+    if await store.link(current) is None:
+        # Once more, for the index of a push whose `current` was deleted just now.
+        await _clear(store, name, tag)
+
+
+async def _clear(store: Store, name: str, tag: str) -> None:
+    """Delete what a tag's index remembers."""
+    directory, current = layout.tag_directory(name, tag), layout.tag_link(name, tag)
     after: str | None = ""
     while after is not None:
         page = await store.driver.list(directory, after=after)
@@ -141,7 +156,6 @@ async def remove(store: Store, name: str, tag: str) -> None:
             [entry.key for entry in page.entries if entry.key != current]
         )
         after = page.after
-    await store.driver.delete(current)
 
 
 async def exists(store: Store, name: str) -> bool:

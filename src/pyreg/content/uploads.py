@@ -41,6 +41,7 @@ from pyreg.content.progress import (
 )
 from pyreg.content.store import Store
 from pyreg.errors import (
+    BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
     SIZE_INVALID,
     ObjectNotFound,
@@ -241,7 +242,12 @@ class Uploads:
         # is what a client that went away had sent.
         exact = size is None or came == size
         if interrupted or (size is not None and came < size) or (exact and recorded):
-            await self._save(upload, after, condition)
+            try:
+                await self._save(upload, after, condition)
+            except RegistryError as error:
+                if error.code is BLOB_UPLOAD_UNKNOWN:
+                    await driver.abort(state)  # cancelled before the driver had made it
+                raise
             if hasher is not None and digest is not None:
                 self._hashers.put(upload.id, hasher, 1)
         if interrupted:
@@ -346,6 +352,8 @@ class Uploads:
         progress = Progress(offset, CANONICAL, hasher.digest(), state)
         condition = await self._save(upload, progress, condition)
         self._hashers.put(upload.id, hasher, 1)
+        states = await driver.list(layout.upload_hash_states(upload.repository, upload.id))
+        await driver.delete_many([entry.key for entry in states.entries])
         return progress, condition
 
     async def _read_back(self, upload: Upload, algorithm: str) -> Digest:

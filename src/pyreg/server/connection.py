@@ -9,19 +9,17 @@ not copied, a small response is one write, and time is looked at by one timer pe
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-import struct
-import termios
 from collections import deque
 from typing import Any, cast
 
-from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from pyreg.server import kernel
+from pyreg.server.context import ServingContext
 from pyreg.server.protocols import (
     H2CProtocolRequiredError,
     H2ProtocolAssumedError,
@@ -46,18 +44,6 @@ would reset the connection, and the reset can overtake the answer (RFC 9112, 9.6
 
 TIMER_FRACTION = 4
 """A stalled client is noticed within `1 + 1 / TIMER_FRACTION` of the time that it may take."""
-
-
-class ServingContext(WorkerContext):
-    """What all connections of a worker know.
-
-    Attributes:
-        ending: The worker takes no further connections; every answer is its connection's last.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.ending = False
 
 
 class Connection(asyncio.Protocol):
@@ -348,8 +334,11 @@ class Connection(asyncio.Protocol):
         if linger and not self._eof and self._transport.can_write_eof():
             if self._reading_paused:
                 self._transport.resume_reading()
-            self._transport.write_eof()
             self._loop.call_later(LINGER, self._transport.abort)
+            try:
+                self._transport.write_eof()
+            except OSError:  # reset by the client just now
+                self._transport.abort()
         else:
             self._transport.close()
         self._wake()
@@ -394,23 +383,12 @@ class Connection(asyncio.Protocol):
         return self._sender is not None and self._sender.blocked
 
     def _unsent(self) -> int:
-        """Bytes that the client has not taken yet, the kernel's buffer included.
-
-        The kernel takes megabytes before it asks for more, so that a slow client seems to stand
-        still for minutes when only the transport is asked.
-        """
+        """Bytes that the client has not taken yet, the kernel's buffer included."""
         if self._writable.is_set() and not self._closing and not self._sends_blocked():
             return 0
-        return self._transport.get_write_buffer_size() + self._in_kernel(termios.TIOCOUTQ)
+        buffered = self._transport.get_write_buffer_size()
+        return buffered + kernel.unsent(self._transport.get_extra_info("socket"))
 
     def _unread(self) -> int:
         """Bytes that the client has sent and that were not read yet."""
-        return self._in_kernel(termios.FIONREAD)
-
-    def _in_kernel(self, question: int) -> int:
-        sock = self._transport.get_extra_info("socket")
-        try:
-            answer = fcntl.ioctl(sock.fileno(), question, b"\0" * 4)
-        except OSError:  # not every kind of socket knows
-            return 0
-        return int(struct.unpack("i", answer)[0])
+        return kernel.unread(self._transport.get_extra_info("socket"))

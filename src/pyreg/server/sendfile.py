@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 from pyreg.hooks.spec import Scope
 
@@ -14,22 +15,6 @@ EXTENSION = "http.response.zerocopysend"
 
 BURST = 8 * 1024 * 1024
 """Bytes that are sent in one go, while the client takes them, before the thread is given back."""
-
-
-class _Descriptor:
-    """A descriptor that is closed when nobody uses it any more.
-
-    A thread may still be sending when its connection has gone. The number must not be free for
-    another client's connection before that thread has ended.
-    """
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __del__(self) -> None:
-        os.close(self.number)
 
 
 class FileSender:
@@ -43,8 +28,9 @@ class FileSender:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self._loop = loop
-        self._socket = _Descriptor(os.dup(descriptor))
+        self._socket = os.dup(descriptor)
         self._writable: asyncio.Future[None] | None = None
+        self._sending = False
         self._closed = False
 
     @property
@@ -66,39 +52,63 @@ class FileSender:
         Raises:
             OSError: the client is gone, or the file ends too soon.
         """
-        socket = self._socket
         while not self._closed:
-            # In a thread, since the file may have to be read from a disk.
-            sent = await self._loop.run_in_executor(
-                None, _send, socket, file, offset, min(count, BURST)
-            )
+            sent = await self._in_thread(file, offset, min(count, BURST))
             if sent:
                 return sent
-            self._writable = self._loop.create_future()
-            self._loop.add_writer(socket.number, self._wake)
-            try:
-                await self._writable
-            finally:
-                self._loop.remove_writer(socket.number)
-                self._writable = None
+            if not self._closed:
+                await self._room()
         raise ConnectionResetError("the client is gone")
+
+    async def _in_thread(self, file: int, offset: int, count: int) -> int:
+        """Send in a thread, since the file may have to be read from a disk."""
+        self._sending = True
+        sending = self._loop.run_in_executor(None, _send, self._socket, file, offset, count)
+        try:
+            return await asyncio.shield(sending)
+        finally:
+            # Cancelled or not: the numbers of the file and of the socket must not become those
+            # of others while the thread uses them.
+            while not sending.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([sending])
+            self._sending = False
+            if self._closed:
+                os.close(self._socket)
+
+    async def _room(self) -> None:
+        """Wait until the client takes more."""
+        self._writable = self._loop.create_future()
+        self._loop.add_writer(self._socket, self._wake)
+        try:
+            await self._writable
+        finally:
+            if not self._closed:
+                self._loop.remove_writer(self._socket)
+            self._writable = None
 
     def close(self) -> None:
         """Send no more, and wake whoever waits for the client."""
+        if self._closed:
+            return
         self._closed = True
-        self._wake()
+        if self._writable is not None:
+            self._loop.remove_writer(self._socket)
+            self._wake()
+        if not self._sending:
+            os.close(self._socket)
 
     def _wake(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
 
-def _send(sock: _Descriptor, file: int, offset: int, count: int) -> int:
+def _send(sock: int, file: int, offset: int, count: int) -> int:
     """Bytes sent until all are, or the client takes no more; 0 if it takes none now."""
     total = 0
     while total < count:
         try:
-            sent = os.sendfile(sock.number, file, offset + total, count - total)
+            sent = os.sendfile(sock, file, offset + total, count - total)
         except BlockingIOError:
             break
         if sent == 0:

@@ -15,12 +15,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
 from pyreg.errors import ConfigurationError, PluginError, StorageError
 from pyreg.server import logs
-from pyreg.server.connection import Connection, ServingContext
+from pyreg.server.connection import Connection
+from pyreg.server.context import ServingContext
 from pyreg.server.control import RETIRE, Order, receive_order, report
 from pyreg.server.lifespan import Lifespan, StartFailed
 from pyreg.server.settings import ServerConfig, server_config
@@ -164,7 +166,9 @@ class Worker:
             )
             for descriptor in self._order.descriptors
         ]
-        report(self._control, {"ready": {"scheme": "http" if tls is None else "https"}})
+        # Without a supervisor nobody needs to know; `_on_control` hears that it is gone.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            report(self._control, {"ready": {"scheme": "http" if tls is None else "https"}})
         await self._ending.wait()
         await self._drain(config, context, acceptors)
         await asyncio.wait_for(lifespan.stop(), STOP_GRACE)
@@ -251,7 +255,10 @@ def main(descriptor: int) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
-    order = receive_order(control)
+    try:
+        order = receive_order(control)
+    except (EOFError, ConnectionResetError):
+        return 1  # the supervisor is gone already, and nobody is left to be told
     log = order.configuration.log
     handler = logs.set_up(log.level, log.formatter, log.fields, access=not log.accesslog.disabled)
     try:

@@ -19,7 +19,7 @@ from pyreg.content.repository import Repository
 from pyreg.content.rules import Rules
 from pyreg.content.store import Store
 from pyreg.content.uploads import Uploads
-from pyreg.errors import PluginError
+from pyreg.errors import PluginError, StorageError
 from pyreg.health import health_blueprint
 from pyreg.hooks.auth import Identity
 from pyreg.hooks.spec import ASGIApp, Receive, Scope, Send
@@ -249,6 +249,9 @@ class Registry:
         await receive()
         try:
             await self.start()
+        except (StorageError, PluginError) as error:  # says what is wrong by itself
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         except Exception as error:
             log.exception("the registry does not start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -106,7 +106,8 @@ def stored(tmp_path: Path) -> Path:
     """A directory with one blob."""
     name = sha256(b"blob").partition(":")[2]
     data = tmp_path / f"docker/registry/v2/blobs/sha256/{name[:2]}/{name}/data"
-    link = tmp_path / f"docker/registry/v2/repositories/a/_layers/sha256/{name}/link"
+    revisions = "docker/registry/v2/repositories/a/_manifests/revisions"
+    link = tmp_path / f"{revisions}/sha256/{name}/link"
     for path, text in ((data, "blob"), (link, f"sha256:{name}")):
         path.parent.mkdir(parents=True)
         path.write_text(text)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from pyreg.errors import StorageUnavailable
 from pyreg.hooks import ANY, Condition, ObjectInfo, StorageDriver, hookimpl
 from pyreg.instrument import Instrumented
+from pyreg_storage_filesystem import FilesystemStorage
 from pyreg_storage_inmemory import InMemoryStorage
 from tests.fixtures.in_process import image, post_blob, put_manifest, serving
+from tests.fixtures.wire import sha256
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +84,79 @@ async def test_a_tag_of_which_only_the_index_is_left_is_not_listed() -> None:
         assert (await client.get("/v2/a/tags/list")).json()["tags"] == ["v1", "v2-rc"]
         page = await client.get("/v2/a/tags/list?n=1&last=v1")
         assert page.json()["tags"] == ["v2-rc"]
+
+
+class Dies(Instrumented):
+    """A driver that does no more after one of its operations, as if its process was killed.
+
+    Args:
+        driver: The driver.
+        after: The operation; for `put`, the first that begins with a digest, as links do.
+    """
+
+    def __init__(self, driver: StorageDriver, after: str) -> None:
+        super().__init__(driver)
+        self.after = after
+        self.dead = False
+
+    def end(self, operation: str) -> None:
+        if self.dead or operation == self.after:
+            self.dead = True
+            raise StorageUnavailable("killed")
+
+    async def put(
+        self, key: str, data: bytes, *, when: Condition = ANY, durable: bool = True
+    ) -> ObjectInfo:
+        if self.dead:
+            self.end("put")
+        info = await self.driver.put(key, data, when=when, durable=durable)
+        if data.startswith(b"sha256:"):
+            self.end("put")
+        return info
+
+    async def finish(self, state: str, *, key: str | None = None) -> ObjectInfo:
+        if self.dead:
+            self.end("finish")
+        info = await self.driver.finish(state, key=key)
+        self.end("finish")
+        return info
+
+    async def rename(self, src: str, dst: str) -> None:
+        if self.dead:
+            self.end("rename")
+        await self.driver.rename(src, dst)
+        self.end("rename")
+
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
+        self.end("delete")
+
+
+@pytest.mark.parametrize("hops", [False, True], ids=["one process", "several processes"])
+@pytest.mark.parametrize("after", ["finish", "rename", "put", "delete"])
+async def test_a_closing_request_may_be_repeated_wherever_it_was_killed(
+    tmp_path: Path, after: str, hops: bool
+) -> None:
+    """Also for an upload whose parts went to several processes, which is read back."""
+    if after == "rename" and not hops:
+        pytest.skip("what is not read back is not renamed")
+
+    def store() -> FilesystemStorage:
+        return FilesystemStorage(str(tmp_path))
+
+    parts = [b"one " * 1000, b"two " * 1000]
+    digest = sha256(b"".join(parts))
+    async with serving(storage=store()) as first, serving(storage=store()) as second:
+        location = (await first.post("/v2/a/blobs/uploads/")).headers["location"]
+        for client, part in zip((first, second if hops else first), parts, strict=True):
+            assert (await client.patch(location, content=part)).status_code == 202
+    async with serving(storage=Dies(store(), after)) as dying:
+        answer = await dying.put(location, params={"digest": digest})
+        assert answer.status_code == 503
+    async with serving(storage=store()) as third:
+        status = await third.get(location)
+        assert (status.status_code, status.headers["range"]) == (204, f"0-{8000 - 1}")
+        answer = await third.put(location, params={"digest": digest})
+        assert answer.status_code == 201, answer.text
+        assert (await third.get(f"/v2/a/blobs/{digest}")).content == b"".join(parts)
+        assert (await third.get(location)).status_code == 404
+    assert not list(tmp_path.rglob("_uploads")), "nothing is left of the upload"

@@ -170,6 +170,8 @@ class Request:
         """Names the request in events and logs."""
         if not self._id:
             self._id = str(uuid.uuid4())
+            # Servers log what an application leaves here.
+            self.scope.setdefault("state", {})["request_id"] = self._id
         return self._id
 
     def header(self, name: bytes) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from pyreg.content.digest import Hasher
+from pyreg.content.digest import Digest, Hasher
 
 PIECE = 512 * 1024
 """Bytes that are hashed and written at once: large enough that the work is in C, small enough
@@ -45,3 +45,11 @@ async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
     """Bytes in memory as an iterator of pieces."""
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]
+
+
+async def digest_of(pieces: AsyncIterator[bytes], algorithm: str) -> Digest:
+    """The digest of pieces that lie in the store already."""
+    hasher = Hasher(algorithm)
+    async for piece in pieces:
+        await asyncio.to_thread(hasher.update, piece)
+    return hasher.digest()

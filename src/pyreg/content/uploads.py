@@ -26,7 +26,7 @@ from pyreg.content.digest import (
     same,
     unsupported_algorithm,
 )
-from pyreg.content.hashing import Hashed, in_pieces
+from pyreg.content.hashing import Hashed, digest_of, in_pieces
 from pyreg.content.journal import Caller
 from pyreg.content.media_types import OCTETS
 from pyreg.content.memory import Memory
@@ -39,6 +39,7 @@ from pyreg.content.progress import (
     out_of_order,
     unknown,
 )
+from pyreg.content.publish import publish
 from pyreg.content.store import Store
 from pyreg.errors import (
     BLOB_UPLOAD_UNKNOWN,
@@ -283,7 +284,10 @@ class Uploads:
         else:
             await driver.finish(state)
             published = True
-            found = await self._read_back(upload, digest.algorithm)
+            async with driver.read(upload.key) as reader:
+                found = await digest_of(aiter(reader), digest.algorithm)
+            # Whoever is killed now leaves it to be gone on with by `publish`, without the bytes.
+            await self._save(upload, replace(progress, digest=found, state=state), ANY)
         if not same(found, digest):
             raise RegistryError(
                 DIGEST_INVALID,
@@ -297,25 +301,13 @@ class Uploads:
             # At once: a link shows nothing as long as the bytes are not in their place, and
             # stable storage is slow enough to be waited for only once.
             done = await asyncio.gather(
-                self._publish(upload, state, layout.blob_data(digest), published),
+                publish(driver, upload, replace(progress, state=state), digest, published),
                 store.put_link(layout.layer_link(upload.repository, digest), digest),
                 return_exceptions=True,
             )
             for failure in done:
                 if failure is not None:
                     raise failure
-
-    async def _publish(self, upload: Upload, state: str, target: str, published: bool) -> None:
-        """Bring the bytes to their place; `published`: they are an object at `upload.key`."""
-        driver = self.store.driver
-        if not driver.capabilities.rename:
-            if not published:
-                await driver.finish(state)
-            await driver.copy(upload.key, target)
-        elif published:
-            await driver.rename(upload.key, target)
-        else:
-            await driver.finish(state, key=target)
 
     async def cancel(self, upload: Upload, *, missing_ok: bool = False) -> None:
         """Throw an upload away.
@@ -355,13 +347,6 @@ class Uploads:
         states = await driver.list(layout.upload_hash_states(upload.repository, upload.id))
         await driver.delete_many([entry.key for entry in states.entries])
         return progress, condition
-
-    async def _read_back(self, upload: Upload, algorithm: str) -> Digest:
-        hasher = Hasher(algorithm)
-        async with self.store.driver.read(upload.key) as reader:
-            async for piece in reader:
-                await asyncio.to_thread(hasher.update, piece)
-        return hasher.digest()
 
     async def _discard(self, upload: Upload, progress: Progress) -> None:
         if progress.state:

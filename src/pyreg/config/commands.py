@@ -22,7 +22,7 @@ _NO_ENVIRONMENT = click.option(
 )
 
 
-@click.group("config")
+@click.group("config", context_settings={"help_option_names": ["-h", "--help"]})
 def config() -> None:
     """Check, show and describe configurations.
 

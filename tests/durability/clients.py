@@ -250,8 +250,8 @@ class Client(threading.Thread):
                 path = f"/v2/{repository}/blobs/uploads/"
                 _expect(self._ask("POST", path, params=query, content=self._slices(blob)), 201)
                 return True
-            location = self._begin(repository)
             cuts = self._target.cuts
+            location = self._begin(repository)
             told = _Told()
             try:
                 self._upload(location, blob, how, told)

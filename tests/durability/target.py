@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -48,7 +49,9 @@ class Target:
         self._chance = chance
         self._disk = disk
         self.root = directory / "data" if disk is None else disk.path / "registry"
-        self.registry: Registry = start_pyreg(directory, root=self.root, workers=WORKERS, **options)
+        self.registry: Registry = start_pyreg(
+            directory, root=self.root, address=_address(), workers=WORKERS, **options
+        )
 
     @property
     def url(self) -> str:
@@ -167,6 +170,29 @@ def _session(leader: int) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             state, _, _, session = text.rpartition(")")[2].split()[:4]
-            if int(session) == leader and state not in "ZX":
+            if int(session) == leader and (state not in "ZX" or _has_threads(entry)):
                 found.append(int(entry.name))
     return found
+
+
+def _has_threads(process: Path) -> bool:
+    """Whether a process whose first thread is dead still waits for others, and holds its files."""
+    try:
+        return len(list((process / "task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _address() -> str:
+    """An address with a port that the kernel gives to nobody.
+
+    Clients that try to reach a dead server on one of the others may be given that very port.
+    """
+    with socket.socket() as sock:
+        for port in random.sample(range(20_000, 30_000), 100):
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return f"127.0.0.1:{port}"
+    raise AssertionError("no port is free")

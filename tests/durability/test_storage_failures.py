@@ -77,6 +77,11 @@ class Pushed:
         self.registry = registry
         self.payload = image(CONFIG, [LAYER])
         self.digest = sha256(self.payload)
+        # Every worker has opened the storage, not only the first one that answers: one that
+        # starts later would take whatever it finds in the storage's place.
+        process = registry.process
+        assert process is not None
+        until(lambda: "serving on" in process.log(), seconds=30, what="all workers to start")
         with Wire(registry.url) as wire:
             for data in (CONFIG, LAYER):
                 wire.put_blob("kept", data)

@@ -229,10 +229,13 @@ def test_http2_streams_finish_when_the_server_stops(start: Start) -> None:
         pytest.skip("curl is not installed")
     command = [program, "-sSv", "--http2-prior-knowledge", f"{server.url}/work/2"]
     asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1)
+    assert asking.stderr is not None
+    sent = b""
+    while not sent.endswith(b"> \r\n") and (line := asking.stderr.readline()):
+        sent += line  # the request is out when its empty last line is
     assert server.stop() < 8
     out, err = asking.communicate(timeout=5)
-    assert out == b"done", err
+    assert out == b"done", sent + err
     assert b"GOAWAY, error=0" in err, "the client was not told to use another connection"
 
 

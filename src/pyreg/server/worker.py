@@ -205,7 +205,10 @@ class Worker:
             await asyncio.sleep(0.02)
 
     def _on_control(self) -> None:
-        command = self._control.recv(1)
+        try:
+            command = self._control.recv(1)
+        except ConnectionResetError:  # the supervisor died before it had read our report
+            command = b""
         if command == RETIRE:
             self._ending.set()
             return

@@ -44,19 +44,6 @@ PLUGIN = '''
             config.include_server_header = True
 
         @hookimpl
-        def pyreg_cli(self, group: click.Group) -> None:
-            @group.command()
-            @click.option("--loud", is_flag=True)
-            def greet(loud: bool) -> None:
-                """Say hello."""
-                click.echo(self.options.greeting.upper() if loud else self.options.greeting)
-
-            @group.command()
-            def serve() -> None:
-                """Not yours to give."""
-                click.echo("mine!")
-
-        @hookimpl
         def pyreg_blueprint(self) -> quart.Blueprint:
             blueprint = quart.Blueprint("greeter", __name__)
             blueprint.get("/greeting")(self.greet)
@@ -68,6 +55,26 @@ PLUGIN = '''
         @hookimpl
         async def pyreg_guard(self, operation) -> None:
             raise Refused(f"{self.options.greeting}, but no")
+
+
+    @click.command()
+    @click.option("--loud", is_flag=True)
+    @click.option("--config")
+    @click.pass_obj
+    def greet(invocation, loud: bool, config: str | None) -> None:
+        """Say hello."""
+        greetings = [
+            plugin.options.greeting
+            for plugin in invocation.plugins(config)
+            if isinstance(plugin, Plugin)
+        ]
+        text = " ".join(greetings) or "nobody greets"
+        click.echo(text.upper() if loud else text)
+
+
+    @click.command()
+    def serve() -> None:
+        """Not yours to give."""
 '''
 
 
@@ -76,7 +83,14 @@ def env(tmp_path: Path) -> dict[str, str]:
     """An environment in which the package with the plugin is installed."""
     site = tmp_path / "site"
     site.mkdir()
-    points = {"pyreg.extension": {"greeter": "greeter_plugin:Plugin"}}
+    points = {
+        "pyreg.extension": {"greeter": "greeter_plugin:Plugin"},
+        "pyreg.command": {
+            "greet": "greeter_plugin:greet",
+            "serve": "greeter_plugin:serve",
+            "shrug": "greeter_plugin:nothing",
+        },
+    }
     install(site, "greeter", points, {"greeter_plugin": PLUGIN}, version="3.2.1")
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -106,32 +120,43 @@ def pyreg(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_pyreg_cli_adds_commands(env: dict[str, str], config: Path) -> None:
-    configured = {**env, "REGISTRY_CONFIGURATION_PATH": str(config)}
-    done = pyreg(configured, "greet", "--loud")
+def test_an_installed_package_adds_commands(env: dict[str, str], config: Path) -> None:
+    done = pyreg(env, "greet", "--loud", "--config", str(config))
     assert (done.returncode, done.stdout) == (0, "GOOD DAY\n"), done.stderr
-    helped = pyreg(configured, "--help")
+    assert pyreg(env, "greet").stdout == "nobody greets\n"
+    configured = {**env, "REGISTRY_CONFIGURATION_PATH": str(config)}
+    assert pyreg(configured, "greet").stdout == "good day\n"
+    helped = pyreg(env, "--help")
     assert "greet    Say hello." in helped.stdout
     assert "Run the registry." in helped.stdout
     assert "Not yours to give." not in helped.stdout
 
 
-def test_without_a_configuration_there_are_no_commands_of_plugins(env: dict[str, str]) -> None:
-    done = pyreg({**env, "REGISTRY_CONFIGURATION_PATH": ""}, "greet")
-    assert done.returncode == 2
-    assert "No such command 'greet'" in done.stderr
-
-
-def test_a_broken_configuration_leaves_the_other_commands(
-    env: dict[str, str], config: Path
-) -> None:
-    config.write_text(config.read_text().replace("greeting", "greting").replace("0.1", "0.9"))
-    configured = {**env, "REGISTRY_CONFIGURATION_PATH": str(config)}
-    done = pyreg(configured, "--help")
-    assert done.returncode == 0
-    assert "Run the registry." in done.stdout
-    assert "warning:" in done.stderr
+def test_a_broken_configuration_is_told_by_the_command(env: dict[str, str], config: Path) -> None:
+    config.write_text(config.read_text().replace("0.1", "0.9"))
+    done = pyreg(env, "greet", "--config", str(config))
+    assert done.returncode == 1
+    assert "Error: " in done.stderr
     assert "version" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_command_leaves_the_others(env: dict[str, str]) -> None:
+    helped = pyreg(env, "--help")
+    assert helped.returncode == 0
+    assert "Say hello." in helped.stdout
+    assert "(broken: greeter_plugin:nothing cannot be loaded" in helped.stdout
+    done = pyreg(env, "shrug", "--loud", "now")
+    assert done.returncode == 1
+    assert "greeter_plugin:nothing cannot be loaded: AttributeError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_packages_with_one_command_are_refused(env: dict[str, str], tmp_path: Path) -> None:
+    install(tmp_path / "site", "rival", {"pyreg.command": {"greet": "rival:greet"}}, {"rival": ""})
+    done = pyreg(env, "greet")
+    assert done.returncode == 1
+    assert "two packages claim the command 'greet': greeter and rival" in done.stderr
 
 
 def test_pyreg_server_config_changes_how_the_server_runs(

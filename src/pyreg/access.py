@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pyreg.errors import (
     DENIED,
@@ -26,9 +26,9 @@ from pyreg.hooks.auth import (
 class Gate:
     """Asks authenticators who calls, and authorizers whether the caller may.
 
-    Without any of them everybody may do everything. With authenticators and no authorizer,
-    whoever is known may do everything, as in the Docker registry. With an authorizer, what none
-    of them allows is denied.
+    Without any of them everybody may do everything. A caller on whom no authorizer decides may
+    do everything when somebody vouched for it, as in the Docker registry, and else nothing.
+    Where an authorizer does decide on the caller, what none of them allows is denied.
 
     Args:
         authenticators: In the order of the configuration.
@@ -55,38 +55,72 @@ class Gate:
         """
         if self.open:
             return ANONYMOUS
-        identity = await self._identify(request, accesses)
+        try:
+            identity = await self.identify(request)
+        except InvalidCredentials as error:
+            if error.retry_after is not None:
+                seconds = max(1, round(error.retry_after))
+                raise RegistryError(
+                    TOOMANYREQUESTS,
+                    "too many failed logins",
+                    headers=[("Retry-After", str(seconds))],
+                ) from error
+            raise self._challenge(request, accesses, error.error) from error
         for access in accesses:
             if not await self.allows(identity, access):
                 raise self._refusal(request, identity, access, accesses)
         return identity
 
+    async def identify(self, request: AuthRequest, *, without: Collection[str] = ()) -> Identity:
+        """Who calls: the first authenticator that finds credentials of its kind says it.
+
+        Args:
+            request: What may have credentials.
+            without: Names of authenticators that are not asked.
+
+        Raises:
+            InvalidCredentials: they are wrong, or nobody knows what to make of them. Whoever
+                sends credentials wants to be somebody, and is never served as nobody.
+        """
+        for authenticator in self._authenticators:
+            if authenticator.name not in without:
+                identity = await authenticator.authenticate(request)
+                if identity is not None:
+                    return identity
+        if self._authenticators and request.headers.get("authorization"):
+            raise InvalidCredentials("no authenticator takes credentials of this kind")
+        return ANONYMOUS
+
     async def allows(self, identity: Identity, access: Access) -> bool:
         """Whether a caller may do one thing; the first decisive authorizer wins."""
+        return await self._decide(identity, lambda item: item.authorize(identity, access))
+
+    async def shows(self, identity: Identity, repository: str) -> bool:
+        """Whether the catalog shows a repository to a caller who may list it."""
+        return await self._decide(identity, lambda item: item.sees(identity, repository))
+
+    def sees_everything(self, identity: Identity) -> bool:
+        """Whether `shows` need not be asked."""
+        return self.open or (not identity.anonymous and not self._deciding_on(identity))
+
+    async def _decide(
+        self, identity: Identity, ask: Callable[[Authorizer], Awaitable[Decision]]
+    ) -> bool:
         if self.open:
             return True
-        for authorizer in self._authorizers:
-            decision = await authorizer.authorize(identity, access)
+        authorizers = self._deciding_on(identity)
+        for authorizer in authorizers:
+            decision = await ask(authorizer)
             if decision is not Decision.ABSTAIN:
                 return decision is Decision.ALLOW
-        return not self._authorizers and not identity.anonymous
+        return not authorizers and not identity.anonymous
 
-    async def _identify(self, request: AuthRequest, accesses: Sequence[Access]) -> Identity:
-        for authenticator in self._authenticators:
-            try:
-                identity = await authenticator.authenticate(request)
-            except InvalidCredentials as error:
-                if error.retry_after is not None:
-                    seconds = max(1, round(error.retry_after))
-                    raise RegistryError(
-                        TOOMANYREQUESTS,
-                        "too many failed logins",
-                        headers=[("Retry-After", str(seconds))],
-                    ) from error
-                raise self._challenge(request, accesses, error.error) from error
-            if identity is not None:
-                return identity
-        return ANONYMOUS
+    def _deciding_on(self, identity: Identity) -> list[Authorizer]:
+        return [
+            item
+            for item in self._authorizers
+            if item.authenticator in ("", identity.authenticator)
+        ]
 
     def _refusal(
         self,
@@ -107,15 +141,15 @@ class Gate:
     def _challenge(
         self, request: AuthRequest, accesses: Sequence[Access], error: str
     ) -> RegistryError:
-        return RegistryError(
-            UNAUTHORIZED,
-            detail=[
-                {"Type": access.kind, "Name": access.name, "Action": action}
-                for access in accesses
-                for action in access.actions
-            ],
-            headers=[
-                ("WWW-Authenticate", item.challenge(request, accesses, error))
-                for item in self._authenticators
-            ],
-        )
+        challenges = [item.challenge(request, accesses, error) for item in self._authenticators]
+        detail = [
+            {"Type": access.kind, "Name": access.name, "Action": action}
+            for access in accesses
+            for action in access.actions
+        ]
+        headers = [("WWW-Authenticate", challenge) for challenge in challenges if challenge]
+        if not headers:  # a 401 must have one (RFC 9110, section 15.5.2)
+            return RegistryError(
+                DENIED, "a client certificate, or other credentials, are required", detail=detail
+            )
+        return RegistryError(UNAUTHORIZED, detail=detail, headers=headers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pyreg.access import Gate
 from pyreg.api.address import Addresses
+from pyreg.api.admission import RegistryAccess
 from pyreg.api.call import Site
 from pyreg.asgi import Front, RegistryQuart
 from pyreg.content import catalog
@@ -96,6 +97,7 @@ class Registry:
             idle=idle,
             redirect=redirect,
         )
+        self.participants.give_access(RegistryAccess(self.gate, self.site.addresses))
         self._purger = purger
         self._purging: asyncio.Task[None] | None = None
         self._started = False

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,36 +32,60 @@ class Commands(click.Group):
     elsewhere = {"config": "pyreg.config.commands:config"}  # noqa: RUF012 - as in click itself
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, also those of plugins."""
-        return sorted({*super().list_commands(ctx), *self.elsewhere, *_plugin_commands()})
+        """The names of all commands, also those of installed plugins."""
+        from pyreg.plugins import command_names
+
+        return sorted({*super().list_commands(ctx), *self.elsewhere, *command_names()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
-        if cmd_name not in self.elsewhere:
-            return super().get_command(ctx, cmd_name) or _plugin_commands().get(cmd_name)
-        module, _, name = self.elsewhere[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        if cmd_name in self.elsewhere:
+            module, _, name = self.elsewhere[cmd_name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), name)
+            return command
+        return super().get_command(ctx, cmd_name) or _plugin_command(cmd_name)
 
 
-def _plugin_commands() -> Mapping[str, click.Command]:
-    """The commands of the plugins that the file named by REGISTRY_CONFIGURATION_PATH asks for."""
-    from pyreg.config.environment import CONFIGURATION_PATH
+def _plugin_command(name: str) -> click.Command | None:
+    """A command that an installed plugin adds."""
+    from pyreg.errors import PluginError
+    from pyreg.plugins import load_command
 
-    if not os.environ.get(CONFIGURATION_PATH):
-        return {}
-    from pyreg.assembly import plugin_instances
-    from pyreg.errors import ConfigurationError, PluginError
-    from pyreg.participants import Participants
-
-    group = click.Group()
     try:
-        Participants(plugin_instances(_load(None))).extend_cli(group)
-    except (ConfigurationError, PluginError) as error:
-        # The other commands, those that explain the mistake among them, go on working.
-        for line in str(error).splitlines():
-            click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}", err=True)
-    return group.commands
+        command: click.Command | None = load_command(name)
+    except PluginError as error:
+        return _broken(name, str(error))
+    return command
+
+
+def _broken(name: str, reason: str) -> click.Command:
+    """Stands for a command that cannot be loaded, so that the others are still listed."""
+
+    @click.command(
+        name,
+        short_help=f"(broken: {reason})",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        _fail([reason])
+
+    return command
+
+
+class ConfiguredPlugins:
+    """What commands of plugins are given; see `pyreg.hooks.Invocation`."""
+
+    def plugins(self, config: str | None) -> list[object]:
+        """See `Invocation.plugins`."""
+        from pyreg.assembly import plugin_instances
+        from pyreg.errors import ConfigurationError, PluginError
+
+        try:
+            return plugin_instances(_load(config))
+        except (ConfigurationError, PluginError) as error:
+            raise click.ClickException(str(error)) from error
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -82,8 +106,10 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     callback=_print_version,
     help="Show the versions of pyreg, Python and the server, and exit.",
 )
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """A container registry: docker push to it, docker pull from it."""
+    ctx.obj = ConfiguredPlugins()
 
 
 @main.command()

@@ -63,6 +63,7 @@ MANIFEST_TOO_LARGE = ErrorCode("MANIFEST_INVALID", 413, "manifest is too large")
 NOT_FOUND = ErrorCode("UNSUPPORTED", 404, "no such endpoint")
 URI_TOO_LONG = ErrorCode("NAME_INVALID", 414, "request target is too long")
 REQUEST_TIMEOUT = ErrorCode("BLOB_UPLOAD_INVALID", 408, "the request did not arrive whole in time")
+AMBIGUOUS_CREDENTIALS = ErrorCode("UNAUTHORIZED", 400, "more than one Authorization header")
 STORAGE_FULL = ErrorCode("UNAVAILABLE", 507, "the registry's storage is full")
 
 CODES: Mapping[str, ErrorCode] = {

@@ -44,6 +44,7 @@ class Outbox:
         self._deliveries = [_Delivery(sink) for sink in sinks]
         self._source = (source, str(uuid.uuid4()))
         self._observing: set[asyncio.Task[None]] = set()
+        self.guarded = participants.has_guards
         self.wants_pulls = bool(sinks) or participants.has_observers
 
     def start(self) -> None:
@@ -87,6 +88,9 @@ class Outbox:
     def _events(self, operation: Operation, caller: Caller) -> list[Event]:
         """One event, or one for each tag of a push."""
         now = time.time()
+        # A manifest is deleted once, however many tags go with it.
+        whole = operation.action == "delete" and operation.kind == "manifest"
+        tags = () if whole else operation.tags
         return [
             Event(
                 id=str(uuid.uuid4()),
@@ -102,7 +106,7 @@ class Outbox:
                 request=caller.request,
                 source=self._source,
             )
-            for tag in operation.tags or ("",)
+            for tag in tags or ("",)
         ]
 
     def _hand_out(self, event: Event) -> None:

@@ -10,14 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyreg.hooks.auth import Authenticator, Authorizer, Identity
+from pyreg.hooks.auth import AccessControl, Authenticator, Authorizer, Identity
 from pyreg.hooks.events import Event, EventSink, Operation
 from pyreg.hooks.spec import ASGIApp
 from pyreg.hooks.storage import StorageDriver
 from pyreg.plugins import register
 
 if TYPE_CHECKING:
-    import click
     import hypercorn
     import quart
 
@@ -67,6 +66,11 @@ class Participants:
         """All authorizers."""
         return self._collect("pyreg_authorizer")
 
+    def give_access(self, access: AccessControl) -> None:
+        """Hand the registry's own decisions to all that ask for them."""
+        for call in self._functions("pyreg_access"):
+            call(access=access)
+
     def event_sinks(self) -> list[EventSink]:
         """All event sinks."""
         return self._collect("pyreg_event_sink")
@@ -89,11 +93,6 @@ class Participants:
         """Let plugins change how Hypercorn runs."""
         for call in self._functions("pyreg_server_config"):
             call(config=config)
-
-    def extend_cli(self, group: click.Group) -> None:
-        """Let plugins add commands."""
-        for call in self._functions("pyreg_cli"):
-            call(group=group)
 
     async def startup(self) -> None:
         """Tell every plugin that the registry starts; the first that raises ends it."""
@@ -123,6 +122,11 @@ class Participants:
     def has_observers(self) -> bool:
         """Whether anybody observes."""
         return bool(self._observers)
+
+    @property
+    def has_guards(self) -> bool:
+        """Whether anybody may refuse a write."""
+        return bool(self._guards)
 
     async def guard(self, operation: Operation, identity: Identity) -> None:
         """Ask every guard.

@@ -47,10 +47,16 @@ GROUPS = {
 }
 """Kinds of plugins, with their entry-point groups."""
 
+COMMANDS = "pyreg.command"
+"""The entry-point group of commands, each a `click.Command`; see `pyreg.hooks.Invocation`."""
+
 # Where the word in the configuration does not name the distribution.
 _DISTRIBUTIONS = {
     ("auth", "htpasswd"): "pyreg-auth-basic",
     ("auth", "policy"): "pyreg-auth-policy",
+    ("auth", "tokenservice"): "pyreg-auth-token",
+    ("auth", "oidc"): "pyreg-auth-token",
+    ("auth", "certificate"): "pyreg-tls",
     ("events", "endpoints"): "pyreg-notify-webhook",
     ("extension", "tls"): "pyreg-tls",
     ("extension", "prometheus"): "pyreg-telemetry",
@@ -139,6 +145,34 @@ def load(kind: str, name: str) -> type[Any]:
         raise
     check_version(found, f"the {kind} plugin {name!r}")
     return found
+
+
+def command_names() -> set[str]:
+    """The commands that installed packages add to `pyreg`; none of them is imported."""
+    return {point.name for point in importlib.metadata.entry_points(group=COMMANDS)}
+
+
+def load_command(name: str) -> Any:
+    """The `click.Command` that an installed package adds to `pyreg`; None if there is none.
+
+    Raises:
+        PluginError: two packages claim the name, or it cannot be imported.
+    """
+    points = list(importlib.metadata.entry_points(group=COMMANDS, name=name))
+    owners = sorted({point.dist.name for point in points if point.dist})
+    if len(owners) > 1:
+        raise PluginError(
+            f"two packages claim the command {name!r}: {' and '.join(owners)}; "
+            f"uninstall one of them"
+        )
+    if not points:
+        return None
+    try:
+        return points[0].load()
+    except Exception as error:
+        raise PluginError(
+            f"{points[0].value} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_version(plugin: object, what: str) -> None:

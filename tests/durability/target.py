@@ -150,10 +150,12 @@ class Target:
 
     def end(self) -> None:
         """Leave nothing behind, whatever has happened."""
-        if self._process.alive:
-            self._kill()
-            self._process.kill()
-            until(lambda: not _session(self._process.pid), seconds=10, what="all to end")
+        leader = self._process.pid
+        for pid in sorted(_session(leader)):  # the supervisor first, so that it replaces nobody
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.kill()
+        until(lambda: not _session(leader), seconds=10, what="all to end")
 
     def pause(self, shortest: float, longest: float) -> None:
         """Let it work for a while."""

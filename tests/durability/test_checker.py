@@ -233,7 +233,7 @@ def test_a_write_that_is_not_on_the_disk_is_noticed(tmp_path: Path, disk: Disk) 
     try:
         with pytest.raises(
             AssertionError,
-            match=r"cannot be explained|damaged|is lost|stands at|expected 20\d, got [45]",
+            match=r"cannot be explained|damaged|is lost|stands at|expected 20\d, got",
         ):
             torment(target, 20, "1", [(1, target.cut_power)])
     finally:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from pyreg.access import Gate
 from pyreg.api.address import Addresses
+from pyreg.api.admission import auth_request
 from pyreg.api.message import Request
 from pyreg.content.journal import Caller
 from pyreg.content.repository import Repository
 from pyreg.content.store import Store
 from pyreg.content.uploads import Uploads
-from pyreg.hooks.auth import ANONYMOUS, Access, AuthRequest, Identity
+from pyreg.hooks.auth import ANONYMOUS, Access, Identity
 from pyreg.hooks.events import RequestInfo
 
 
@@ -88,28 +89,13 @@ class Call:
     async def admit(self, accesses: list[Access]) -> None:
         """Let the gate decide; see `pyreg.access.Gate.admit`."""
         if not self.site.gate.open:
-            self.identity = await self.site.gate.admit(self.auth_request(), accesses)
+            self.identity = await self.site.gate.admit(
+                auth_request(self.request, self.site.addresses), accesses
+            )
 
     async def may_pull(self, name: str) -> bool:
         """Whether the caller may read another repository, too."""
         return await self.site.gate.allows(self.identity, Access("repository", name, ("pull",)))
-
-    def auth_request(self) -> AuthRequest:
-        """The request as authenticators see it."""
-        request, addresses = self.request, self.site.addresses
-        scope = request.scope
-        return AuthRequest(
-            method=request.method,
-            path=request.path,
-            query=(scope.get("query_string") or b"").decode("latin-1"),
-            headers={
-                key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-            },
-            client=addresses.client(request),
-            scheme=addresses.scheme(request),
-            host=addresses.host(request),
-            extensions=scope.get("extensions") or {},
-        )
 
     def location(self, path: str) -> tuple[bytes, bytes]:
         """A Location header for a path that begins with `/v2/`."""

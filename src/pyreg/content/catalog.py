@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from pyreg.content import layout
 from pyreg.content.names import MAX_NAME
@@ -67,17 +68,28 @@ async def _below(
                 yield found
 
 
-async def page(store: Store, *, limit: int, last: str = "") -> NamePage:
+async def page(
+    store: Store,
+    *,
+    limit: int,
+    last: str = "",
+    shows: Callable[[str], Awaitable[bool]] | None = None,
+) -> NamePage:
     """One page of the catalog.
 
     Args:
         store: Where to look.
         limit: At most so many names.
         last: Only names behind this one; need not be a repository.
+        shows: Whether the caller sees a repository; None shows all. A page is as full as it can
+            be, so that neither its size nor the next one's address tells of what is hidden.
     """
     names: list[str] = []
     if limit > 0:
         async for name in repositories(store, last=last, batch=min(limit + 1, 1000)):
+            if shows is not None and not await shows(name):
+                await asyncio.sleep(0)  # a long way past hidden names must not stop the others
+                continue
             names.append(name)
             if len(names) > limit:
                 break

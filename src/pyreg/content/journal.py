@@ -25,9 +25,11 @@ class Journal(Protocol):
     """Told of every operation.
 
     Attributes:
+        guarded: Whether anybody may refuse a write, and has to know where tags point.
         wants_pulls: False if nobody would hear of a pull, so that the pull path need not tell.
     """
 
+    guarded: bool
     wants_pulls: bool
 
     def writing(self, operation: Operation, caller: Caller) -> AbstractAsyncContextManager[None]:

@@ -153,17 +153,19 @@ class Manifests:
             manifest=manifest.document,
             references=manifest.references,
         )
-        async with store.journal.writing(operation, self._caller):
-            # In this order, each step durable: whatever is visible is whole.
-            await store.put_content(digest, payload)
-            if manifest.subject:
-                await Referrers(store, name).add(manifest, digest)
-            await store.put_link(layout.revision_link(name, digest), digest)
-            for item in names:
-                await tags.point(store, name, item, digest)
-            if await store.link(layout.revision_link(name, digest)) is None:
-                # Deleted at the same time; what is acknowledged last is the push.
-                await store.put_link(layout.revision_link(name, digest), digest)
+        async for move in tags.moves(store, operation):
+            with move:
+                async with store.journal.writing(move.operation, self._caller):
+                    # In this order, each step durable: whatever is visible is whole.
+                    await store.put_content(digest, payload)
+                    if manifest.subject:
+                        await Referrers(store, name).add(manifest, digest)
+                    await store.put_link(layout.revision_link(name, digest), digest)
+                    for item in names:
+                        await move.point(item, digest)
+                    if await store.link(layout.revision_link(name, digest)) is None:
+                        # Deleted at the same time; what is acknowledged last is the push.
+                        await store.put_link(layout.revision_link(name, digest), digest)
         subject = Digest(manifest.subject.digest) if manifest.subject else None
         return PushedManifest(digest, names, subject)
 
@@ -184,6 +186,9 @@ class Manifests:
         if await store.link(revision) is None:
             raise _unknown(digest)
         manifest = await self._decoded(digest)
+        going: list[str] = []
+        if store.journal.guarded:
+            going = [tag async for tag in tags.pointing_at(store, name, digest)]
         operation = Operation(
             "delete",
             "manifest",
@@ -193,6 +198,8 @@ class Manifests:
                 digest,
                 len(manifest.payload) if manifest else 0,
             ),
+            tags=tuple(going),
+            current=dict.fromkeys(going, str(digest)),
         )
         async with store.journal.writing(operation, self._caller):
             # Tags first: a tag in the list must always lead to a manifest.

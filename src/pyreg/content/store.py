@@ -9,7 +9,7 @@ from pyreg.content.manifest import sniff
 from pyreg.content.memory import Memory
 from pyreg.content.rules import Rules
 from pyreg.errors import MANIFEST_UNKNOWN, ObjectNotFound, RegistryError, StorageError
-from pyreg.hooks.storage import ObjectInfo, StorageDriver
+from pyreg.hooks.storage import ABSENT, ANY, Condition, Match, ObjectInfo, StorageDriver
 
 SMALL_BLOB = 64 * 1024
 """Blobs up to this many bytes (configurations, mostly) are remembered whole."""
@@ -69,9 +69,21 @@ class Store:
             self._links.put(key, (found.info.etag, digest), _LINK_COST)
         return digest
 
-    async def put_link(self, key: str, digest: Digest) -> None:
-        """Point a link at a digest, durably."""
-        await self.driver.put(key, digest.encode("ascii"))
+    async def link_condition(self, key: str) -> Condition:
+        """The condition under which a link is as it is now; asked before `link`."""
+        try:
+            etag = (await self.driver.stat(key)).etag
+        except ObjectNotFound:
+            return ABSENT
+        return ANY if etag is None else Match(etag)
+
+    async def put_link(self, key: str, digest: Digest, when: Condition = ANY) -> None:
+        """Point a link at a digest, durably.
+
+        Raises:
+            PreconditionFailed: the link is not as `when` wants it.
+        """
+        await self.driver.put(key, digest.encode("ascii"), when=when)
 
     async def manifest(self, digest: Digest) -> tuple[bytes, str] | None:
         """The bytes and media type of a stored manifest, verified; None if they are gone.

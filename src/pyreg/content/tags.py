@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 from pyreg.content import layout
 from pyreg.content.digest import Digest
@@ -12,8 +13,17 @@ from pyreg.content.journal import Caller
 from pyreg.content.names import check_tag, is_tag
 from pyreg.content.order import children
 from pyreg.content.store import Store
-from pyreg.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from pyreg.errors import (
+    MANIFEST_UNKNOWN,
+    NAME_UNKNOWN,
+    PreconditionFailed,
+    RegistryError,
+    StorageUnavailable,
+)
 from pyreg.hooks.events import Descriptor, Operation
+from pyreg.hooks.storage import ANY, Condition
+
+_ATTEMPTS = 20  # to move a tag that others move, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +119,10 @@ class Tags:
             Descriptor(media_type, target, len(data)),
             tags=(tag,),
         )
-        async with self._store.journal.writing(operation, self._caller):
-            await point(self._store, self._name, tag, target)
+        async for move in moves(self._store, operation):
+            with move:
+                async with self._store.journal.writing(move.operation, self._caller):
+                    await move.point(tag, target)
 
     async def delete(self, tag: str) -> None:
         """Delete a tag; the manifest stays.
@@ -121,19 +133,83 @@ class Tags:
         """
         self._store.rules.require_deletable()
         digest = await self.get(tag)
-        operation = Operation("delete", "tag", self._name, Descriptor("", digest, 0), tags=(tag,))
+        operation = Operation(
+            "delete",
+            "tag",
+            self._name,
+            Descriptor("", digest, 0),
+            tags=(tag,),
+            current={tag: digest},
+        )
         async with self._store.journal.writing(operation, self._caller):
             await remove(self._store, self._name, tag)
 
 
-async def point(store: Store, name: str, tag: str, digest: Digest) -> None:
-    """Move a tag. `current` is what makes it visible; the index only remembers."""
-    current, index = layout.tag_link(name, tag), layout.tag_index_link(name, tag, digest)
-    await store.put_link(current, digest)
-    await store.put_link(index, digest)
-    if await store.link(current) is None:
-        # Deleted by another request, before the index was there to be deleted with it.
-        await store.driver.delete(index)
+class Move:
+    """One attempt to point tags at a manifest; see `moves`.
+
+    Used as a context manager, it notes when somebody else was faster.
+
+    Attributes:
+        operation: For the guards, with where the tags point now.
+        done: Whether nobody was faster.
+    """
+
+    def __init__(
+        self, store: Store, operation: Operation, conditions: Mapping[str, Condition]
+    ) -> None:
+        self.operation = operation
+        self.done = False
+        self._store = store
+        self._conditions = conditions
+
+    async def point(self, tag: str, digest: Digest) -> None:
+        """Move a tag. `current` is what makes it visible; the index only remembers.
+
+        Raises:
+            PreconditionFailed: it is not where the guards were told that it is.
+        """
+        store, name = self._store, self.operation.repository
+        current, index = layout.tag_link(name, tag), layout.tag_index_link(name, tag, digest)
+        await store.put_link(current, digest, self._conditions.get(tag, ANY))
+        await store.put_link(index, digest)
+        if await store.link(current) is None:
+            # Deleted by another request, before the index was there to be deleted with it.
+            await store.driver.delete(index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self.done = kind is None
+        return kind is not None and issubclass(kind, PreconditionFailed)
+
+
+async def moves(store: Store, operation: Operation) -> AsyncIterator[Move]:
+    """Attempts to point the tags of an operation at its target, until one is done.
+
+    What a guard has allowed must be what is committed: where guards are asked, a tag moves only
+    from where they were told that it points, and whenever another request was faster, they are
+    asked again.
+
+    Raises:
+        StorageUnavailable: others keep moving the tags.
+    """
+    name = operation.repository
+    for _ in range(_ATTEMPTS):
+        conditions: dict[str, Condition] = {}
+        current: dict[str, str] = {}
+        for tag in operation.tags if store.journal.guarded else ():
+            key = layout.tag_link(name, tag)
+            conditions[tag] = await store.link_condition(key)
+            digest = await store.link(key)
+            if digest is not None:
+                current[tag] = digest
+        move = Move(store, replace(operation, current=current), conditions)
+        yield move
+        if move.done:
+            return
+    raise StorageUnavailable("others keep moving the tags", key=layout.tags(name))
 
 
 async def remove(store: Store, name: str, tag: str) -> None:

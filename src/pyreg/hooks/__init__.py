@@ -4,6 +4,7 @@ from pyreg.errors import Refused
 from pyreg.hooks.auth import (
     ANONYMOUS,
     Access,
+    AccessControl,
     Authenticator,
     Authorizer,
     AuthRequest,
@@ -12,7 +13,7 @@ from pyreg.hooks.auth import (
     InvalidCredentials,
 )
 from pyreg.hooks.events import Descriptor, Event, EventSink, Operation, RequestInfo
-from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, hookimpl
+from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, Invocation, hookimpl
 from pyreg.hooks.storage import (
     ABSENT,
     ANY,
@@ -35,6 +36,7 @@ __all__ = [
     "API_VERSION",
     "ASGIApp",
     "Access",
+    "AccessControl",
     "AuthRequest",
     "Authenticator",
     "Authorizer",
@@ -49,6 +51,7 @@ __all__ = [
     "HookSpecs",
     "Identity",
     "InvalidCredentials",
+    "Invocation",
     "Match",
     "ObjectInfo",
     "Operation",

@@ -7,10 +7,10 @@ by `pyreg.access`, and by nobody else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,13 @@ class AuthRequest:
         method: `GET`, `PUT`, ...
         path: Decoded, without the query.
         query: The raw query string.
-        headers: By lower-case name; the last value where a name came twice.
+        headers: By lower-case name; the last value where a name came twice. Two `authorization`
+            headers are refused before any authenticator is asked.
         client: The caller's address, behind trusted proxies the original one; "" if unknown.
         scheme: `http` or `https`, as the caller sees it.
         host: Host and port, as the caller sees them.
-        extensions: The ASGI scope's extensions, where a TLS plugin leaves the certificate.
+        extensions: The ASGI scope's extensions; `tls` has the client's certificate (see the
+            ASGI TLS extension, version 0.2).
     """
 
     method: str
@@ -134,6 +136,8 @@ class Authenticator(ABC):
     def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
         """The value of a `WWW-Authenticate` header (RFC 9110, section 11.6.1).
 
+        "" for credentials that HTTP has no word for, such as a client's certificate.
+
         Args:
             request: What is being refused.
             accesses: What it wanted.
@@ -146,10 +150,45 @@ class Authorizer(ABC):
 
     Attributes:
         name: Its word in the configuration.
+        authenticator: The name of the authenticator whose callers alone it decides on, as the
+            scope of a token does; "" for every caller. Whoever no authorizer decides on is
+            treated as if there were none.
     """
 
     name: str
+    authenticator: str = ""
 
     @abstractmethod
     async def authorize(self, identity: Identity, access: Access) -> Decision:
         """Decide on one access: ALLOW, DENY, or ABSTAIN to leave it to the next."""
+
+    async def sees(self, identity: Identity, repository: str) -> Decision:
+        """Decide whether the catalog shows a repository to a caller who may list it.
+
+        As a rule, who may pull a repository sees it.
+        """
+        return await self.authorize(identity, Access("repository", repository, ("pull",)))
+
+
+class AccessControl(Protocol):
+    """The registry's own decisions, for the routes of plugins; see `pyreg_access`."""
+
+    def request(self, scope: MutableMapping[str, Any]) -> AuthRequest:
+        """An ASGI request as authenticators see it, with trusted proxies taken into account."""
+        ...
+
+    async def identify(self, request: AuthRequest, *, without: Collection[str] = ()) -> Identity:
+        """Ask every authenticator who calls.
+
+        Args:
+            request: What may have credentials.
+            without: Names of authenticators that are not asked.
+
+        Raises:
+            InvalidCredentials: by the first that finds wrong ones.
+        """
+        ...
+
+    async def allows(self, identity: Identity, access: Access) -> bool:
+        """Whether a caller may do one thing; the first decisive authorizer wins."""
+        ...

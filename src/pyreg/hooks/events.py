@@ -33,7 +33,10 @@ class Operation:
             `manifest` with `tags`.
         repository: The repository's name.
         target: What it is about; `digest` is "" for the deletion of a tag.
-        tags: Tags that will point at the manifest; the tag to delete.
+        tags: Tags that will point at the manifest; the tag to delete, or those that the deletion
+            of a manifest takes with it.
+        current: The digest that each of `tags` points at now, if it exists. A push is committed
+            only if that is still so; otherwise the guards are asked again.
         from_repository: Where a mounted blob comes from; "" if unknown.
         manifest: The manifest's JSON, decoded; None for blobs and tags.
         references: The descriptors that the manifest names.
@@ -47,6 +50,7 @@ class Operation:
     from_repository: str = ""
     manifest: Mapping[str, Any] | None = None
     references: tuple[Descriptor, ...] = ()
+    current: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,15 @@ refused when the plugin is registered.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
-from pyreg.hooks.auth import Authenticator, Authorizer, Identity
+from pyreg.hooks.auth import AccessControl, Authenticator, Authorizer, Identity
 from pyreg.hooks.events import Event, EventSink, Operation
 from pyreg.hooks.storage import StorageDriver
 
 if TYPE_CHECKING:
-    import click
     import hypercorn
     import quart
 
@@ -36,6 +35,25 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Invocation(Protocol):
+    """What a command of a plugin is given as `obj` of its `click.Context`.
+
+    A command is no hook: it has to work before there is a configuration. It is a
+    `click.Command` that an entry point of the group `pyreg.command` names.
+    """
+
+    def plugins(self, config: str | None) -> list[object]:
+        """Instances of the plugins that a configuration asks for, none of them started.
+
+        Args:
+            config: Path of the file, `-`, or None for what `pyreg serve` would take.
+
+        Raises:
+            click.ClickException: saying what is wrong with it.
+        """
+        ...
 
 
 class HookSpecs:
@@ -58,6 +76,10 @@ class HookSpecs:
         """Something that decides who may do what. The first decisive answer wins."""
 
     @hookspec
+    def pyreg_access(self, access: AccessControl) -> None:
+        """The registry's own decisions, for routes of the plugin's own; called once."""
+
+    @hookspec
     def pyreg_event_sink(self) -> EventSink | None:
         """Somewhere that events are delivered to."""
 
@@ -72,10 +94,6 @@ class HookSpecs:
     @hookspec
     def pyreg_server_config(self, config: hypercorn.Config) -> None:
         """Change how `pyreg serve` runs Hypercorn: certificates, protocols."""
-
-    @hookspec
-    def pyreg_cli(self, group: click.Group) -> None:
-        """Add commands to `pyreg`."""
 
     @hookspec
     def pyreg_health(self) -> Callable[[], Awaitable[str | None]] | None:

@@ -1,0 +1,1 @@
+"""Token authentication: Docker registry tokens, OpenID Connect, and a token service."""

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from quart import Quart
 from quart.asgi import ASGIHTTPConnection
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
 
 from pyreg.answer import answer
+from pyreg.health import BLUEPRINT as HEALTH
 from pyreg.hooks.spec import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -24,13 +27,51 @@ if TYPE_CHECKING:
 log = logging.getLogger("pyreg")
 
 
+MAX_BODY = 1 << 20
+"""Bytes that the body of a request to a plugin's route may have; Quart keeps it in memory."""
+
+
 class RegistryQuart(Quart):
     """A Quart application that belongs to a registry."""
 
     def __init__(self, registry: Registry) -> None:
         super().__init__("pyreg", static_folder=None, template_folder=None)
         self.registry = registry
+        self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
         self.asgi_http_class = RegistryConnection  # type: ignore[assignment]
+
+    def plugin_routes(self) -> PluginRoutes:
+        """The paths that blueprints of plugins have routes for."""
+        return PluginRoutes(self.url_map)
+
+
+class PluginRoutes:
+    """Tells the paths of plugins from those of a host.
+
+    Args:
+        routes: Of the registry's application, after every blueprint was registered.
+    """
+
+    def __init__(self, routes: Map) -> None:
+        rules = [rule for rule in routes.iter_rules() if not getattr(rule, "websocket", False)]
+        # A plugin that names one of these paths, too, would not be asked: the first one wins.
+        core = {rule.rule for rule in rules if rule.endpoint.startswith(f"{HEALTH}.")}
+        own = [
+            Rule(rule.rule, endpoint=rule.endpoint, strict_slashes=rule.strict_slashes)
+            for rule in rules
+            if rule.rule not in core
+        ]
+        self._paths = Map(own, converters=routes.converters).bind("")
+
+    def __contains__(self, path: str) -> bool:
+        """Whether a route has this path, for whatever method."""
+        try:
+            self._paths.match(path)
+        except NotFound:
+            return False
+        except RequestRedirect:  # to the same path with or without a slash at its end
+            return True
+        return True
 
 
 class RegistryConnection(ASGIHTTPConnection):
@@ -45,8 +86,12 @@ class RegistryConnection(ASGIHTTPConnection):
         path = site.addresses.inside(target_path(scope), scope.get("root_path") or "")
         if path is not None and is_ours(path):
             await answer(site, scope, receive, send, path)
-        else:
-            await super().__call__(receive, send)  # type: ignore[arg-type]
+            return
+        if path is not None:
+            # Quart knows of the server's prefix, and not of the configuration's.
+            outside = target_path(scope).removesuffix(path)
+            self.scope = {**scope, "root_path": outside}  # type: ignore[typeddict-item]
+        await super().__call__(receive, send)  # type: ignore[arg-type]
 
 
 def target_path(scope: Scope) -> str:
@@ -66,13 +111,15 @@ def is_ours(path: str) -> bool:
 class Front:
     """A registry in front of somebody else's application; see `Registry.front`.
 
-    `/v2` goes to the registry, all the rest to the host, whose lifespan is passed on. A host
-    without lifespan support stays without; the registry starts and stops all the same.
+    `/v2` and the routes of the registry's plugins go to the registry, all the rest to the host,
+    whose lifespan is passed on. A host without lifespan support stays without; the registry
+    starts and stops all the same.
     """
 
     def __init__(self, registry: Registry, host: ASGIApp) -> None:
         self._registry = registry
         self._host = host
+        self._plugin_routes = registry._quart.plugin_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -83,7 +130,7 @@ class Front:
             path = self._registry.site.addresses.inside(
                 target_path(scope), scope.get("root_path") or ""
             )
-            if path is not None and is_ours(path):
+            if path is not None and (is_ours(path) or path in self._plugin_routes):
                 await self._registry(scope, receive, send)
                 return
         await self._host(scope, receive, send)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from quart import Blueprint, Response
 
+BLUEPRINT = "pyreg-health"
 
-def health_blueprint(checks: Sequence[Callable[[], Awaitable[str | None]]]) -> Blueprint:
+
+def health_blueprint(
+    checks: Sequence[Callable[[], Awaitable[str | None]]],
+    notes: Callable[[], Mapping[str, str]] = dict,
+) -> Blueprint:
     """The routes.
 
     Args:
         checks: Each answers None when well, else a sentence that says what is wrong.
+        notes: What an operator should know of though nothing is wrong: a sentence by a name of
+            its own. They stand below `notes` in the answer and never make it a 503.
     """
-    blueprint = Blueprint("pyreg-health", __name__)
+    blueprint = Blueprint(BLUEPRINT, __name__)
 
     @blueprint.get("/")
     async def root() -> Response:
@@ -23,11 +31,14 @@ def health_blueprint(checks: Sequence[Callable[[], Awaitable[str | None]]]) -> B
 
     @blueprint.get("/debug/health")
     async def health() -> Response:
-        wrong = {
+        report: dict[str, Any] = {
             getattr(check, "__qualname__", repr(check)): message
             for check in checks
             if (message := await check()) is not None
         }
-        return Response(json.dumps(wrong), 503 if wrong else 200, content_type="application/json")
+        status = 503 if report else 200
+        if noted := notes():
+            report["notes"] = dict(noted)
+        return Response(json.dumps(report), status, content_type="application/json")
 
     return blueprint

@@ -2,8 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("pyreg.testing.storage")
+pytest.register_assert_rewrite("pyreg.testing.auth", "pyreg.testing.storage")
 
+from pyreg.testing.auth import AuthContract, AuthorizerContract, Credentials  # noqa: E402
 from pyreg.testing.storage import StorageContract  # noqa: E402 - after the line above
 
-__all__ = ["StorageContract"]
+__all__ = ["AuthContract", "AuthorizerContract", "Credentials", "StorageContract"]

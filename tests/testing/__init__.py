@@ -1,0 +1,1 @@
+"""The test kit for plugin authors, tested on plugins of its own."""

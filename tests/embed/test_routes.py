@@ -47,7 +47,7 @@ class Pages:
 
         @pages.post("/echo")
         async def echo() -> bytes:
-            return bytes(await quart.request.get_data(as_text=False))
+            return cast(bytes, await quart.request.get_data())
 
         @pages.websocket("/socket")
         async def socket() -> None:

@@ -117,9 +117,7 @@ class Gate:
 
     def _deciding_on(self, identity: Identity) -> list[Authorizer]:
         return [
-            item
-            for item in self._authorizers
-            if item.authenticator in ("", identity.authenticator)
+            item for item in self._authorizers if item.authenticator in ("", identity.authenticator)
         ]
 
     def _refusal(

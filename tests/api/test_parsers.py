@@ -267,7 +267,7 @@ def test_pieces(chunks: list[bytes], size: int, cut: bool) -> None:
 
     async def read() -> None:
         body = Body(receive, None, 1.0)
-        pieces = [piece async for piece in body.pieces(size)]
+        pieces = [piece async for piece in body.pieces(lambda: size)]
         assert b"".join(pieces) == b"".join(chunks)
         assert all(pieces)
         assert all(len(piece) >= size for piece in pieces[:-1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 from urllib.parse import parse_qsl
@@ -74,14 +74,14 @@ class Body:
                 self.received += len(chunk)
                 yield chunk
 
-    async def pieces(self, size: int) -> AsyncIterator[bytes]:
-        """The body in pieces of at least `size` bytes, the last one excepted."""
+    async def pieces(self, size: Callable[[], int]) -> AsyncIterator[bytes]:
+        """The body in pieces of at least `size()` bytes, the last one excepted."""
         parts: list[bytes] = []
         held = 0
         async for chunk in self.chunks():
             parts.append(chunk)
             held += len(chunk)
-            if held >= size:
+            if held >= size():
                 piece = b"".join(parts)
                 parts.clear()
                 held = 0

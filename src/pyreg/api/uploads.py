@@ -8,7 +8,6 @@ import uuid
 from pyreg.api.call import Call
 from pyreg.api.message import Headers, Response, empty
 from pyreg.content.digest import ALGORITHMS, CANONICAL, Digest, unsupported_algorithm
-from pyreg.content.hashing import PIECE
 from pyreg.content.names import check_name
 from pyreg.content.progress import Progress, Upload
 from pyreg.errors import (
@@ -69,10 +68,14 @@ async def append(call: Call) -> Response:
     upload = _upload(call)
     _check_type(call)
     start, size = _content_range(call)
-    body = call.request.body
+    body, uploads = call.request.body, call.site.uploads
     try:
-        progress = await call.site.uploads.append(
-            upload, body.pieces(PIECE), start=start, size=size, whole=lambda: not body.cut
+        progress = await uploads.append(
+            upload,
+            body.pieces(uploads.piece_size),
+            start=start,
+            size=size,
+            whole=lambda: not body.cut,
         )
     except RegistryError as error:
         raise _with_offset(call, upload, error) from error
@@ -97,12 +100,12 @@ async def finish(call: Call) -> Response:
 async def _finish(call: Call, upload: Upload, digest: Digest) -> Response:
     request = call.request
     start, size = _content_range(call)
-    body = request.body
-    await call.site.uploads.finish(
+    body, uploads = request.body, call.site.uploads
+    await uploads.finish(
         upload,
         digest,
         call.caller,
-        pieces=body.pieces(PIECE) if request.has_body else None,
+        pieces=body.pieces(uploads.piece_size) if request.has_body else None,
         start=start,
         size=size if request.has_body else None,
         whole=lambda: not body.cut,

@@ -8,8 +8,14 @@ from collections.abc import AsyncIterator
 from pyreg.content.digest import Digest, Hasher
 
 PIECE = 512 * 1024
-"""Bytes that are hashed and written at once: large enough that the work is in C, small enough
-that 64 uploads at a time fit into memory."""
+"""Bytes that are hashed and written at once: large enough that the work is in C."""
+
+SMALLEST = 64 * 1024
+"""Bytes of a piece, however many uploads there are."""
+
+BUDGET = 4 * 1024 * 1024
+"""Bytes that the pieces of all uploads of a process have together, as long as they are not
+smaller than `SMALLEST`. Each upload holds two or three pieces at a time."""
 
 _INLINE = 32 * 1024  # bytes that are hashed sooner than a thread is woken
 
@@ -39,6 +45,11 @@ class Hashed:
         if self._hashing is not None:
             hashing, self._hashing = self._hashing, None
             await hashing
+
+
+def piece_size(uploads: int) -> int:
+    """Bytes of a piece while so many uploads share the memory of a process."""
+    return max(SMALLEST, min(PIECE, BUDGET // max(uploads, 1)))
 
 
 async def in_pieces(data: bytes) -> AsyncIterator[bytes]:

@@ -26,7 +26,7 @@ from pyreg.content.digest import (
     same,
     unsupported_algorithm,
 )
-from pyreg.content.hashing import Hashed, digest_of, in_pieces
+from pyreg.content.hashing import Hashed, digest_of, in_pieces, piece_size
 from pyreg.content.journal import Caller
 from pyreg.content.media_types import OCTETS
 from pyreg.content.memory import Memory
@@ -68,6 +68,10 @@ class Uploads:
         self.store = store
         self._hashers: Memory[str, Hasher] = Memory(_HASHERS)
         self._busy: set[str] = set()
+
+    def piece_size(self) -> int:
+        """How many bytes to hand over at a time, now."""
+        return piece_size(len(self._busy))
 
     async def begin(self, repository: str, algorithm: str = CANONICAL) -> Upload:
         """Begin an upload.
@@ -131,7 +135,7 @@ class Uploads:
 
         Args:
             upload: Which.
-            pieces: The bytes, about `PIECE` at a time.
+            pieces: The bytes, about `piece_size()` at a time.
             start: Where the client believes to be; None means wherever the upload is.
             size: How many bytes the client announced; None if it did not.
             whole: Asked when `pieces` has ended: False if the client went away before the end.

@@ -1,0 +1,119 @@
+"""When to ask for a certificate, when again after a failure, and what is worth a complaint."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography import x509
+
+from pyreg_tls.acme.cache import HostState
+
+SPENT = 2 / 3
+"""The part of a certificate's life after which it is renewed."""
+
+SPREAD = 1 / 30
+"""The part of its life by which some are renewed earlier than others, so that certificates that
+were issued on one day are not all renewed on one day."""
+
+LATEST = 5 / 6
+"""The part of its life after which it is renewed whatever the authority suggests, and after which
+`/debug/health` tells of it."""
+
+FAILING = 5
+"""After so many failures in a row `/debug/health` tells of them: two hours and a half or so."""
+
+FIRST_PAUSE = 60.0
+"""Seconds to the next attempt after the first refusal."""
+
+GROWTH = 4
+"""Each further pause is so many times longer: 1, 4, 16 minutes. Let's Encrypt allows five refusals
+of one name in an hour, and the fifth would come after 81 minutes."""
+
+LONGEST_PAUSE = 3600.0
+"""Seconds between attempts at most, unless the authority asks for more."""
+
+UNREACHABLE_PAUSE = 5.0
+"""Seconds to the second attempt when the authority did not answer, which costs it nothing; each
+further pause is twice as long."""
+
+PATIENCE = 7 * 86400.0
+"""Seconds for which an authority can put us off at most."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A certificate that we have.
+
+    Attributes:
+        leaf: The certificate.
+        begins: Seconds since the epoch.
+        ends: Likewise.
+    """
+
+    leaf: x509.Certificate
+    begins: float
+    ends: float
+
+    @classmethod
+    def of(cls, leaf: x509.Certificate) -> Self:
+        """What matters of a certificate."""
+        return cls(
+            leaf, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        )
+
+    def at(self, part: float) -> float:
+        """The moment at which a part of its life is over, in seconds since the epoch."""
+        return self.begins + (self.ends - self.begins) * part
+
+    @property
+    def spent(self) -> float:
+        """When to renew it by the rule of thumb. Serial numbers are random, and every replica
+        comes to the same moment."""
+        return self.at(SPENT - SPREAD * (self.leaf.serial_number % 1000) / 1000)
+
+
+def due(certificate: Held | None, state: HostState) -> float:
+    """When to ask for a certificate, in seconds since the epoch.
+
+    Args:
+        certificate: The one that we have.
+        state: What is remembered of the host. A certificate of another authority is replaced at
+            once, as when one goes over from a test authority to the real one. Where a certificate
+            comes from that the Docker registry has left is not known, and it is taken for good.
+    """
+    if certificate is None or state.issuer not in ("", state.directory):
+        return state.retry
+    when = min(state.renewal or certificate.spent, certificate.at(LATEST))
+    return max(when, state.retry)
+
+
+def pause(failures: int, *, refused: bool, wanted: float = 0.0) -> float:
+    """How long to wait after a failure, in seconds.
+
+    Args:
+        failures: In a row, this one included.
+        refused: Whether the authority said no; otherwise it said nothing.
+        wanted: What it asked for (`Retry-After`), in seconds; 0 if nothing.
+    """
+    first, growth = (FIRST_PAUSE, GROWTH) if refused else (UNREACHABLE_PAUSE, 2)
+    grown = min(first * float(growth) ** min(failures - 1, 20), LONGEST_PAUSE)
+    return max(grown * random.uniform(0.9, 1.1), min(wanted, PATIENCE))  # noqa: S311 - jitter
+
+
+def complaint(
+    host: str, certificate: Held | None, state: HostState, directory: str, now: float
+) -> str | None:
+    """What is wrong with a host's certificate; None if nothing is."""
+    why = f": {state.reason}" if state.failures and state.reason else ""
+    if certificate is None:
+        return f"waiting for {directory} to issue a certificate for {host}{why}"
+    if now >= certificate.ends:
+        return f"the certificate of {host} has expired{why}"
+    left = f"the certificate of {host} expires in {(certificate.ends - now) / 86400:.1f} days"
+    if state.failures >= FAILING:
+        return f"{left} and {state.failures} attempts to renew it have failed{why}"
+    if now >= certificate.at(LATEST):
+        return f"{left}{why}"
+    return None

@@ -1,0 +1,130 @@
+"""The htpasswd file of a running registry: read again whenever it has changed."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from pyreg.errors import PluginError
+from pyreg_auth_basic.entries import BrokenFile, Users, parse_users
+
+log = logging.getLogger("pyreg.auth.htpasswd")
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a file; half a million users."""
+
+SETTLED = 0.05
+"""Seconds since the last change after which a file counts as written: many programs, Apache's
+`htpasswd` among them, write over it in place, and for a moment it ends in the middle."""
+
+LOOKS = 5
+"""How often a file that does not settle is looked at before the old users go on for a while."""
+
+_OLD = "the users that were read before stay in force"
+
+_Signature = tuple[int, ...]
+
+
+class PasswordFile:
+    """Users and hashes in a file.
+
+    A change is in force as a whole or not at all: a new file that is broken leaves the old users
+    in force, and so does one that is gone. Both are logged once, with the line and without the
+    hash. Everything here blocks, and may be called in several threads.
+
+    Args:
+        path: Where it is.
+        clock: The time of day.
+        sleep: Waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.path = path
+        self.users = Users()
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._seen: _Signature = ()
+        self._unreadable = ""
+
+    def load(self) -> None:
+        """Read it for the first time.
+
+        Raises:
+            PluginError: there is no good file; says what to do.
+        """
+        with self._lock:
+            try:
+                taken = self._take()
+            except FileNotFoundError:
+                raise PluginError(
+                    f"auth.htpasswd.path: there is no file {self.path}; make it, with a first "
+                    f"user, by: pyreg htpasswd {self.path} USER"
+                ) from None
+            except OSError as error:
+                raise PluginError(f"auth.htpasswd.path: {_unreadable(self.path, error)}") from None
+            except BrokenFile as error:
+                lines = [f"{self.path}:{number}: {what}" for number, what in error.mistakes]
+                raise PluginError("\n".join(lines)) from None
+        if not taken:
+            raise PluginError(f"auth.htpasswd.path: {self.path} is being written all the time")
+        if not self.users.hashes:
+            log.warning("%s has no users: nobody can log in", self.path)
+
+    def refresh(self) -> Users:
+        """The users as of now; reads the file if it is another than before."""
+        with self._lock:
+            try:
+                if _signature(os.stat(self.path)) != self._seen and self._take():
+                    log.info("%s has changed; users: %d", self.path, len(self.users.hashes))
+                self._unreadable = ""
+            except OSError as error:
+                trouble = _unreadable(self.path, error)
+                if trouble != self._unreadable:
+                    self._unreadable = trouble
+                    log.error("%s; %s", trouble, _OLD)
+            except BrokenFile as error:
+                for number, what in error.mistakes:
+                    log.error("%s:%d: %s; %s", self.path, number, what, _OLD)
+            return self.users
+
+    def _take(self) -> bool:
+        """Read it; False if it does not settle.
+
+        Raises:
+            OSError: it cannot be read.
+            BrokenFile: it can, and says nothing that makes sense.
+        """
+        for _ in range(LOOKS):
+            with open(self.path, "rb") as file:
+                before = os.fstat(file.fileno())
+                age = self._clock() - before.st_ctime
+                data = file.read(LARGEST + 1)
+                after = _signature(os.fstat(file.fileno()))
+            if len(data) > LARGEST:
+                raise OSError(errno.EFBIG, f"it has more than {LARGEST} bytes")
+            # An age below zero comes from another machine's clock, and says nothing.
+            if _signature(before) == after and not 0 <= age < SETTLED:
+                self._seen = after  # a broken one need not be read again, either, as it is
+                self.users = parse_users(data)
+                return True
+            self._sleep(SETTLED)
+        return False
+
+
+def _signature(info: os.stat_result) -> _Signature:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def _unreadable(path: str, error: OSError) -> str:
+    return f"{path} cannot be read: {error.strerror}"

@@ -18,13 +18,45 @@ from pyreg.config.values import Duration, HeaderName, HeaderValue, SignedDuratio
 Headers = Mapping[HeaderName, tuple[HeaderValue, ...]]
 
 
+class ExternalAccount(Section):
+    """`http.tls.letsencrypt.eab`."""
+
+    kid: str = option("", "The key's id, as the authority told it.")
+    hmackey: SecretStr = option(SecretStr(""), "The key, in base64url.")
+    hmackeyfile: str = option("", "File with the key, instead of `hmackey`.", public=True)
+
+
 class LetsEncrypt(Section):
     """`http.tls.letsencrypt`."""
 
-    cachefile: str = option("", "File in which certificates are kept.")
+    cachefile: str = option("", "Directory in which the account and the certificates are kept.")
     email: str = option("", "Address to register with the certificate authority.")
     hosts: tuple[str, ...] = option((), "Names for which certificates may be asked for.")
     directoryurl: str = option("", "The authority's ACME directory.")
+    cacertificate: str = option("", "Path of the root that signed the directory's certificate.")
+    challenges: tuple[str, ...] = option(
+        ("tls-alpn-01", "http-01"), "How the authority may check the names, in this order."
+    )
+    eab: ExternalAccount = option(
+        ExternalAccount(), "The account at the authority's seller (external account binding)."
+    )
+
+
+class KeyPair(Section):
+    """`http.tls.certificates[]`."""
+
+    certificate: str = option(..., "Path of the certificate, with its chain.")
+    key: str = option(..., "Path of the private key.", public=True)
+
+
+class HSTS(Section):
+    """`http.tls.hsts`."""
+
+    maxage: Duration = option(
+        0.0, "How long browsers use nothing but HTTPS; 0 sends no header (RFC 6797)."
+    )
+    includesubdomains: bool = option(False, "The same holds for all names below this one.")
+    preload: bool = option(False, "Browsers may put the name into their own lists.")
 
 
 class TLS(Section):
@@ -32,13 +64,28 @@ class TLS(Section):
 
     certificate: str = option("", "Path of the certificate, with its chain.")
     key: str = option("", "Path of the private key.", public=True)
+    keypassword: SecretStr = option(SecretStr(""), "Password of encrypted private keys.")
+    certificates: tuple[KeyPair, ...] = option(
+        (), "Further certificates; the client's name for the server decides which one it gets."
+    )
     clientcas: tuple[str, ...] = option((), "Paths of the authorities that sign clients.")
     clientauth: str = option(
         "require-and-verify-client-cert",
         "What is asked of a client's certificate, once `clientcas` is given.",
     )
+    clientcrls: tuple[str, ...] = option(
+        (), "Paths of the revocation lists of all authorities in `clientcas`."
+    )
+    clientocsp: tuple[str, ...] = option(
+        (), "Paths of OCSP responses; a client's certificate is taken only with a good one."
+    )
     minimumtls: str = option("tls1.2", "The oldest version of TLS that is spoken.")
     ciphersuites: tuple[str, ...] = option((), "Cipher suites, by their Go names.")
+    handshaketimeout: Duration = option(10.0, "How long a client may take to begin.")
+    redirect: str = option(
+        "", "Address whose plain HTTP requests are sent to HTTPS: `host:port` or `:port`."
+    )
+    hsts: HSTS = option(HSTS(), "Tell browsers to use HTTPS only.")
     letsencrypt: LetsEncrypt = option(LetsEncrypt(), "Certificates from an ACME authority.")
 
 

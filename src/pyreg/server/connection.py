@@ -108,8 +108,11 @@ class Connection(asyncio.Protocol):
         ssl_object = transport.get_extra_info("ssl_object")
         self._ssl = ssl_object is not None
         alpn = ssl_object.selected_alpn_protocol() if ssl_object is not None else None
+        self._requests.extensions = transport.get_extra_info("extensions", {})
         self._protocol = self._speak(Http2 if alpn == "h2" else Http1)
-        self._requests.sends_files = not self._ssl and hasattr(os, "sendfile")
+        self._channel = transport.get_extra_info("file_channel")
+        through_kernel = not self._ssl and hasattr(os, "sendfile")
+        self._requests.sends_files = alpn != "h2" and (through_kernel or self._channel is not None)
         if self._context.ending:
             self.announce_end()
         self._connections.add(self)
@@ -251,7 +254,7 @@ class Connection(asyncio.Protocol):
                 raise ConnectionResetError("the client is gone")
             if self._sender is None:
                 sock = self._transport.get_extra_info("socket")
-                self._sender = FileSender(self._loop, sock.fileno())
+                self._sender = FileSender(self._loop, sock.fileno(), self._channel)
             sent = await self._sender.send(file, offset, count)
             self._bytes += sent
             offset += sent

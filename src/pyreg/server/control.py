@@ -33,13 +33,17 @@ class Order:
         factory: `module:name` of a callable that makes an ASGI application of a configuration.
         configuration: The registry's.
         descriptors: Of the listening sockets, which the worker inherits.
+        redirects: Of those whose requests are only sent to HTTPS.
         uvloop: Whether to use uvloop where it is installed.
+        exposed: Whether other machines can reach one of the sockets.
     """
 
     factory: str
     configuration: Configuration
     descriptors: tuple[int, ...]
+    redirects: tuple[int, ...]
     uvloop: bool
+    exposed: bool
 
 
 def send_order(control: socket.socket, order: Order) -> None:

@@ -54,6 +54,7 @@ class Requests:
         channels: Of the requests under way.
         newest: The channel of the request that was started last.
         sends_files: Whether applications are offered to send files.
+        extensions: Added to those of each request's scope.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Requests:
         self._on_failure = on_failure
         self._send_file = send_file
         self.sends_files = False
+        self.extensions: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.channels: set[RequestChannel] = set()
         self.newest: RequestChannel | None = None
@@ -119,6 +121,7 @@ class Requests:
                 return
             await send(message)
 
+        scope["extensions"] = {**scope.get("extensions", {}), **self.extensions}
         if self.sends_files and scope["type"] == "http":
             sendfile.offer(scope)
         try:

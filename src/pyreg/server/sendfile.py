@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from typing import Protocol
 
 from pyreg.hooks.spec import Scope
 
@@ -17,6 +18,30 @@ BURST = 8 * 1024 * 1024
 """Bytes that are sent in one go, while the client takes them, before the thread is given back."""
 
 
+class Channel(Protocol):
+    """What files are sent through where the kernel cannot do it: an encrypted connection."""
+
+    def hold(self) -> None:
+        """A thread is about to send: leave the connection alone, whatever comes."""
+        ...
+
+    def send(self, file: int, offset: int, count: int) -> int:
+        """Send, in a thread, until all is sent or the client takes no more.
+
+        Returns:
+            How many bytes were sent; 0 if the client takes none now. The next call then has the
+            same arguments.
+
+        Raises:
+            OSError: the client is gone, or the file ends too soon.
+        """
+        ...
+
+    def release(self) -> None:
+        """The thread has ended."""
+        ...
+
+
 class FileSender:
     """Sends parts of files to one socket.
 
@@ -24,11 +49,18 @@ class FileSender:
         loop: The event loop of the connection.
         descriptor: Of the socket, which does not block. A duplicate of it is waited on, since
             the original belongs to the loop's transport.
+        channel: What to send through; None for the kernel.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        channel: Channel | None = None,
+    ) -> None:
         self._loop = loop
         self._socket = os.dup(descriptor)
+        self._channel = channel or _Kernel(self._socket)
         self._writable: asyncio.Future[None] | None = None
         self._sending = False
         self._closed = False
@@ -63,7 +95,8 @@ class FileSender:
     async def _in_thread(self, file: int, offset: int, count: int) -> int:
         """Send in a thread, since the file may have to be read from a disk."""
         self._sending = True
-        sending = self._loop.run_in_executor(None, _send, self._socket, file, offset, count)
+        self._channel.hold()
+        sending = self._loop.run_in_executor(None, self._channel.send, file, offset, count)
         try:
             return await asyncio.shield(sending)
         finally:
@@ -73,6 +106,7 @@ class FileSender:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([sending])
             self._sending = False
+            self._channel.release()
             if self._closed:
                 os.close(self._socket)
 
@@ -103,18 +137,29 @@ class FileSender:
             self._writable.set_result(None)
 
 
-def _send(sock: int, file: int, offset: int, count: int) -> int:
-    """Bytes sent until all are, or the client takes no more; 0 if it takes none now."""
-    total = 0
-    while total < count:
-        try:
-            sent = os.sendfile(sock, file, offset + total, count - total)
-        except BlockingIOError:
-            break
-        if sent == 0:
-            raise OSError("the file ends before its announced end")
-        total += sent
-    return total
+class _Kernel:
+    """A socket's own channel: the kernel needs no help, and nobody has to wait for it."""
+
+    def __init__(self, sock: int) -> None:
+        self._socket = sock
+
+    def hold(self) -> None:
+        pass
+
+    def send(self, file: int, offset: int, count: int) -> int:
+        total = 0
+        while total < count:
+            try:
+                sent = os.sendfile(self._socket, file, offset + total, count - total)
+            except BlockingIOError:
+                break
+            if sent == 0:
+                raise OSError("the file ends before its announced end")
+            total += sent
+        return total
+
+    def release(self) -> None:
+        pass
 
 
 def offer(scope: Scope) -> None:

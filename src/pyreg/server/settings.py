@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypercorn.config import Config
 
 from pyreg.server.access_log import HypercornLogger
+from pyreg.server.encryption import Encryption
 
 if TYPE_CHECKING:
     from pyreg.config import Configuration
@@ -17,13 +18,21 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of a request's line and headers; a token with many scopes takes 16 KiB."""
 
 
+HANDSHAKE = 10.0
+"""Seconds in which a client must have begun to speak HTTP."""
+
+
 class ServerConfig(Config):
     """Hypercorn's configuration, and what Hypercorn has no word for.
 
     Attributes:
+        exposed: Whether other machines can reach the server.
+        encryption: What a plugin speaks TLS with; None for what Hypercorn's own options say.
         h2c: Whether HTTP/2 in clear text is spoken, by upgrade or by prior knowledge.
     """
 
+    exposed = False
+    encryption: Encryption | None = None
     h2c = False
     _second = 0
     _headers: list[tuple[bytes, bytes]] | None = None
@@ -58,6 +67,7 @@ def server_config(configuration: Configuration) -> ServerConfig:
     config.h2_max_header_list_size = HEAD_LIMIT
     config.h2_max_concurrent_streams = 250
     config.include_server_header = False
+    config.ssl_handshake_timeout = HANDSHAKE
     config.h2c = http.h2c.enabled and not http.http2.disabled
     if http.http2.disabled:
         config.alpn_protocols = ["http/1.1"]

@@ -24,6 +24,9 @@ FIRST_DESCRIPTOR = 3
 
 UNIX = "unix:"
 
+REDIRECT = "systemd:redirect"
+"""What systemd calls (`FileDescriptorName=`) the socket that stands for `http.tls.redirect`."""
+
 
 class BindError(Exception):
     """An address cannot be listened on; the message is one line for people."""
@@ -37,11 +40,13 @@ class Listener:
         address: As it was asked for: `:5000`, `unix:/run/pyreg.sock`, `systemd:pyreg.socket`.
         sock: The socket; not blocking.
         inode: Of a unix socket's file that this process made and has to remove.
+        redirect: Whether requests that come here are only sent to HTTPS.
     """
 
     address: str
     sock: socket.socket
     inode: tuple[int, int] | None = None
+    redirect: bool = False
 
     @property
     def name(self) -> str:
@@ -68,18 +73,19 @@ class Listener:
             Path(path).unlink(missing_ok=True)
 
 
-def listen(address: str) -> Listener:
+def listen(address: str, *, redirect: bool = False) -> Listener:
     """Listen on an address.
 
     Args:
         address: `host:port`, `:port` (every interface, IPv6 and IPv4), `[v6]:port`, or
             `unix:path`. Port 0 lets the system choose one.
+        redirect: See `Listener`.
 
     Raises:
         BindError: it is not an address, or it is taken, or not allowed.
     """
     if address.startswith(UNIX):
-        return _listen_unix(address)
+        return _listen_unix(address, redirect)
     try:
         host, port = split_address(address)
     except ValueError as error:
@@ -88,7 +94,7 @@ def listen(address: str) -> Listener:
         sock = _bind_tcp(host, port)
     except OSError as error:
         raise _bind_error(address, error) from error
-    return Listener(address, _listening(sock))
+    return Listener(address, _listening(sock), redirect=redirect)
 
 
 def inherited(environ: MutableMapping[str, str]) -> list[Listener]:
@@ -117,7 +123,8 @@ def inherited(environ: MutableMapping[str, str]) -> list[Listener]:
             raise BindError(f"descriptor {descriptor} ({name}) of systemd does not listen")
         sock.set_inheritable(False)
         sock.setblocking(False)
-        listeners.append(Listener(f"systemd:{name}", sock))
+        address = f"systemd:{name}"
+        listeners.append(Listener(address, sock, redirect=address == REDIRECT))
     return listeners
 
 
@@ -159,7 +166,7 @@ def _listening(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def _listen_unix(address: str) -> Listener:
+def _listen_unix(address: str, redirect: bool) -> Listener:
     path = Path(address.removeprefix(UNIX))
     _remove_stale(address, path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -168,7 +175,7 @@ def _listen_unix(address: str) -> Listener:
     except OSError as error:
         sock.close()
         raise _bind_error(address, error) from error
-    return Listener(address, _listening(sock), _inode(path))
+    return Listener(address, _listening(sock), _inode(path), redirect)
 
 
 def _remove_stale(address: str, path: Path) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,13 @@ class Serving:
     Attributes:
         configuration: The configuration in force.
         urls: Where it listens: `http://127.0.0.1:5000`, `http+unix:/run/pyreg.sock`.
-        exposed: Whether other machines can reach it.
+        open: Whether other machines can reach it, and nobody needs credentials.
         workers: How many processes serve.
     """
 
     configuration: Configuration
     urls: tuple[str, ...]
-    exposed: bool
+    open: bool
     workers: int
 
 
@@ -98,8 +98,8 @@ class Supervisor:
         self._from_systemd = bool(self._listeners)
         try:
             if not self._from_systemd:
-                for address in self._addresses(self._configuration):
-                    self._listeners.append(listen(address))
+                for address, redirect in self._addresses(self._configuration):
+                    self._listeners.append(listen(address, redirect=redirect))
             asyncio.run(self._supervise())
         finally:
             self._close_listeners()
@@ -179,8 +179,10 @@ class Supervisor:
         order = Order(
             factory=self._factory,
             configuration=configuration,
-            descriptors=tuple(listener.sock.fileno() for listener in listeners),
+            descriptors=_numbers(each for each in listeners if not each.redirect),
+            redirects=_numbers(each for each in listeners if each.redirect),
             uvloop=self._uvloop,
+            exposed=any(listener.exposed for listener in listeners),
         )
         generation = Generation(order, self._count(configuration), self._fail)
         self._generations.add(generation)
@@ -190,20 +192,26 @@ class Supervisor:
         """The sockets of a new configuration; those that it shares with the old one stay."""
         if self._from_systemd:
             return self._listeners
-        kept = {listener.address: listener for listener in self._listeners}
+        kept = {(listener.address, listener.redirect): listener for listener in self._listeners}
         listeners: list[Listener] = []
         try:
-            for address in self._addresses(configuration):
-                listeners.append(kept.get(address) or listen(address))
+            for address, redirect in self._addresses(configuration):
+                old = kept.get((address, redirect))
+                listeners.append(old or listen(address, redirect=redirect))
         except BindError:
             for listener in set(listeners) - set(kept.values()):
                 listener.close()
             raise
         return listeners
 
-    def _addresses(self, configuration: Configuration) -> Sequence[str]:
+    def _addresses(self, configuration: Configuration) -> list[tuple[str, bool]]:
+        """Where to listen, and whether that is only to redirect."""
         http = configuration.http
-        return self._bind or [f"{UNIX}{http.addr}" if http.net == "unix" else http.addr]
+        found = self._bind or [f"{UNIX}{http.addr}" if http.net == "unix" else http.addr]
+        addresses = [(address, False) for address in found]
+        if http.tls.redirect:
+            addresses.append((http.tls.redirect, True))
+        return addresses
 
     def _count(self, configuration: Configuration) -> int:
         return self._workers or configuration.http.workers
@@ -211,12 +219,15 @@ class Supervisor:
     def _announce(self, said: dict[str, Any]) -> None:
         urls = []
         for listener in self._listeners:
+            if listener.redirect:
+                logger.info("requests to http://%s are sent to HTTPS", listener.name)
+                continue
             unix = listener.name.startswith(UNIX)
             urls.append(f"{said['scheme']}{'+' if unix else '://'}{listener.name}")
         serving = Serving(
             self._configuration,
             tuple(urls),
-            any(listener.exposed for listener in self._listeners),
+            bool(said.get("open")),
             self._count(self._configuration),
         )
         logger.info("serving on %s with %s workers", ", ".join(urls), serving.workers)
@@ -256,6 +267,10 @@ class Supervisor:
             systemd.notify(message)
         except OSError as error:
             logger.warning("the service manager cannot be told: %s", error)
+
+
+def _numbers(listeners: Iterable[Listener]) -> tuple[int, ...]:
+    return tuple(listener.sock.fileno() for listener in listeners)
 
 
 def set_up_logs(configuration: Configuration) -> None:

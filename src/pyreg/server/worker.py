@@ -6,13 +6,13 @@ The supervisor starts it as `python -m pyreg.server.worker DESCRIPTOR`; it has n
 from __future__ import annotations
 
 import asyncio
-import errno
+import copy
 import gc
 import importlib
 import logging
+import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +21,7 @@ from typing import Any
 
 from pyreg.errors import ConfigurationError, PluginError, StorageError
 from pyreg.server import logs
+from pyreg.server.acceptor import Acceptor, Admit, by_context, encrypted, half_open_limit, in_clear
 from pyreg.server.connection import Connection
 from pyreg.server.context import ServingContext
 from pyreg.server.control import RETIRE, Order, receive_order, report
@@ -39,79 +40,8 @@ RETIRE_IDLE = 5.0
 STOP_GRACE = 10.0
 """Seconds that an application has to stop after its last request."""
 
-ACCEPT_PAUSE = 0.5
-"""Seconds without accepting after the process or the machine ran out of descriptors."""
-
 EXPECTED = (ConfigurationError, PluginError, StorageError, StartFailed)
 """Errors at the start that speak for themselves; any other one comes with its traceback."""
-
-
-class Acceptor:
-    """Accepts connections from a socket that several workers share.
-
-    One connection is taken per turn of the event loop. asyncio's and uvloop's own servers take
-    all that wait, so that the first worker to wake up would end with most of the load.
-
-    Attributes:
-        pending: Connections that were accepted and are not there yet: handshakes.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        context: ssl.SSLContext | None,
-        handshake_timeout: float,
-        connection: Callable[[], Connection],
-    ) -> None:
-        self._loop = loop
-        self._sock = sock
-        self._context = context
-        self._handshake_timeout = handshake_timeout if context is not None else None
-        self._connection = connection
-        self.pending: set[asyncio.Task[None]] = set()
-        self._resume: asyncio.TimerHandle | None = None
-        loop.add_reader(sock, self._accept)
-
-    def close(self) -> None:
-        """Accept no more. What waits in the queue is for the other workers."""
-        self._loop.remove_reader(self._sock)
-        if self._resume is not None:
-            self._resume.cancel()
-        self._sock.close()
-
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._sock.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client has gone
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                raise
-            logger.error("cannot accept connections: %s", error.strerror)
-            self._loop.remove_reader(self._sock)
-            self._resume = self._loop.call_later(
-                ACCEPT_PAUSE, self._loop.add_reader, self._sock, self._accept
-            )
-            return
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._connect(sock))
-        self.pending.add(task)
-        task.add_done_callback(self.pending.discard)
-
-    async def _connect(self, sock: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(
-                self._connection,
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=self._handshake_timeout,
-            )
-        except OSError as error:  # a failed handshake is one, too
-            logger.debug("a client did not get a connection: %s", error)
-            sock.close()
 
 
 class Worker:
@@ -128,6 +58,7 @@ class Worker:
         self._ending = asyncio.Event()
         self._stopping = asyncio.Event()
         self._connections: set[Connection] = set()
+        self._visitors: set[Connection] = set()  # they speak plain HTTP where TLS is spoken
 
     async def run(self) -> None:
         """Start, serve, drain, stop.
@@ -141,10 +72,11 @@ class Worker:
         loop.add_reader(self._control, self._on_control)
         app = load_factory(self._order.factory)(self._order.configuration)
         config = server_config(self._order.configuration)
+        config.exposed = self._order.exposed
         configure = getattr(app, "configure_server", None)
         if configure is not None:
             configure(config)
-        tls = config.create_ssl_context()
+        tls = config.create_ssl_context() if config.encryption is None else None
         state: dict[str, Any] = {}
         lifespan = Lifespan(app, state)
         await lifespan.start()
@@ -156,22 +88,55 @@ class Worker:
         def connection() -> Connection:
             return Connection(app, config, context, state, self._connections, loop)
 
-        acceptors = [
-            Acceptor(
-                loop,
-                socket.socket(fileno=descriptor),
-                tls,
-                config.ssl_handshake_timeout,
-                connection,
-            )
-            for descriptor in self._order.descriptors
+        if config.encryption is not None:
+            admit = encrypted(config.encryption, connection, self._visitors_of(None, config))
+        elif tls is not None:
+            admit = by_context(loop, connection, tls, config.ssl_handshake_timeout)
+        else:
+            admit = in_clear(loop, connection)
+        sockets = [socket.socket(fileno=number) for number in self._order.descriptors]
+        acceptors = [Acceptor(loop, sock, admit, config.ssl_handshake_timeout) for sock in sockets]
+        redirect = self._visitors_of(_port(sockets), config)
+        acceptors += [
+            Acceptor(loop, socket.socket(fileno=number), redirect, config.ssl_handshake_timeout)
+            for number in self._order.redirects
         ]
         # Without a supervisor nobody needs to know; `_on_control` hears that it is gone.
         with suppress(BrokenPipeError, ConnectionResetError):
-            report(self._control, {"ready": {"scheme": "http" if tls is None else "https"}})
+            scheme = "https" if config.encryption or tls else "http"
+            said = {"scheme": scheme, "open": getattr(app, "open_to_all", False)}
+            report(self._control, {"ready": said})
         await self._ending.wait()
         await self._drain(config, context, acceptors)
         await asyncio.wait_for(lifespan.stop(), STOP_GRACE)
+
+    def _visitors_of(self, port: int | None, config: ServerConfig) -> Admit:
+        """What becomes of clients that speak plain HTTP where TLS is spoken.
+
+        Args:
+            port: Where the registry listens; None to go by what the client asked.
+            config: That of the other connections.
+        """
+        loop = asyncio.get_running_loop()
+        if config.encryption is None:
+            return _turned_away
+        app = config.encryption.plain(self._order.configuration.http.host, port)
+        config = copy.copy(config)
+        config.h2c = False
+        config.keep_alive_timeout = config.ssl_handshake_timeout
+        config.keep_alive_max_requests = 1
+        context = ServingContext()
+        limit = half_open_limit()
+
+        def visitor() -> Connection:
+            if len(self._visitors) >= limit:
+                next(iter(self._visitors)).abort()
+            return Connection(app, config, context, {}, self._visitors, loop)
+
+        return in_clear(loop, visitor)
+
+    def _everybody(self) -> list[Connection]:
+        return [*self._connections, *self._visitors]
 
     async def _drain(
         self, config: ServerConfig, context: ServingContext, acceptors: list[Acceptor]
@@ -179,7 +144,7 @@ class Worker:
         context.ending = True
         for acceptor in acceptors:
             acceptor.close()
-        for connection in tuple(self._connections):
+        for connection in self._everybody():
             connection.announce_end()
         drained = asyncio.create_task(self._wait_for_connections(acceptors))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -189,18 +154,18 @@ class Worker:
         if not drained.done():
             logger.warning(
                 "%s connections were cut after http.draintimeout (%s s)",
-                len(self._connections),
+                len(self._everybody()),
                 config.graceful_timeout,
             )
-            for connection in tuple(self._connections):
+            for connection in self._everybody():
                 connection.abort()
             await asyncio.wait({drained}, timeout=STOP_GRACE)
         drained.cancel()
 
     async def _wait_for_connections(self, acceptors: list[Acceptor]) -> None:
-        while self._connections or any(acceptor.pending for acceptor in acceptors):
+        while self._everybody() or any(acceptor.pending for acceptor in acceptors):
             idle = STOP_IDLE if self._stopping.is_set() else RETIRE_IDLE
-            for connection in tuple(self._connections):
+            for connection in self._everybody():
                 connection.end_if_idle(idle)
             await asyncio.sleep(0.02)
 
@@ -222,6 +187,28 @@ class Worker:
             signal.setitimer(signal.ITIMER_REAL, limit + 1)  # ends the process, come what may
         self._stopping.set()
         self._ending.set()
+
+
+async def _turned_away(sock: socket.socket) -> None:
+    """There is nothing to redirect to: no plugin encrypts."""
+    sock.close()
+
+
+def _port(sockets: list[socket.socket]) -> int | None:
+    """The port of the first socket that has one."""
+    for sock in sockets:
+        if sock.family != socket.AF_UNIX:
+            port: int = sock.getsockname()[1]
+            return port
+    return None
+
+
+def allow_many_files() -> None:
+    """Raise the limit on descriptors as far as it goes; a pull takes three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems have a hard limit of their own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def load_factory(name: str) -> Callable[[Any], Any]:
@@ -256,6 +243,7 @@ def main(descriptor: int) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):  # blocked so far; the supervisor decides
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
+    allow_many_files()
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     try:

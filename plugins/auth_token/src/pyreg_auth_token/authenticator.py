@@ -92,7 +92,8 @@ class TokenAuthorizer(Authorizer):
 
     async def sees(self, identity: Identity, repository: str) -> Decision:
         """Who was granted the catalog sees all of it."""
-        return _decided(identity, Access("registry", "catalog", ("*",)))
+        whole = _decided(identity, Access("registry", "catalog", ("*",)))
+        return whole if whole is Decision.ALLOW else await super().sees(identity, repository)
 
 
 def _decided(identity: Identity, access: Access) -> Decision:

@@ -1,0 +1,175 @@
+"""The entry point `tokenservice` and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from quart import Blueprint
+
+from pyreg.hooks import (
+    Access,
+    AccessControl,
+    Authenticator,
+    Authorizer,
+    Decision,
+    Identity,
+    hookimpl,
+)
+from pyreg_auth_token.authenticator import TokenAuthenticator, TokenAuthorizer
+from pyreg_auth_token.challenge import BearerChallenge
+from pyreg_auth_token.selection import by_docker_rules
+from pyreg_auth_token.service.access_tokens import caller
+from pyreg_auth_token.service.endpoint import TokenEndpoint
+from pyreg_auth_token.service.refresh import RefreshTokens
+from pyreg_auth_token.service.watching import WatchedKeys
+from pyreg_auth_token.verifier import Verifier
+
+_DAY = 24 * 60 * 60
+
+
+class Options(BaseModel):
+    """The options below `auth.tokenservice`.
+
+    Attributes:
+        keys: The directory of private keys; `pyreg token-keys init` makes one.
+        issuer: What the service calls itself; `iss` in its tokens.
+        service: What it calls the registry that tokens are for; `aud` in its tokens.
+        realm: The address of `path` for clients; "" takes the host that each client asked.
+        path: Where tokens are issued. The public keys are beside it, as `keys`.
+        expiration: Seconds that a token is good for.
+        refreshexpiration: Seconds that a refresh token is good for; 0 for no refresh tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    keys: Annotated[str, Field(min_length=1)]
+    issuer: Annotated[str, Field(min_length=1)] = "pyreg"
+    service: Annotated[str, Field(min_length=1)] = "pyreg"
+    realm: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$")] = ""
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+$")] = "/auth/token"
+    # Less than a minute is too short for older clients ("Token Response Fields").
+    expiration: Annotated[int, Field(ge=60, le=_DAY)] = 300
+    refreshexpiration: Annotated[int, Field(ge=0)] = 30 * _DAY
+
+    @field_validator("path")
+    @classmethod
+    def _free(cls, path: str) -> str:
+        if path.startswith("/v2/") or path == "/v2":
+            raise ValueError("everything below /v2 belongs to the registry")
+        if path == _beside(path):
+            raise ValueError("the public keys are at this path")
+        return path
+
+
+_Options = Options  # inside the class, `Options` is the attribute
+
+
+class TokenServicePlugin:
+    """Hands out a token service, and what verifies its tokens.
+
+    It comes before other plugins, wherever it stands: clients take the first challenge that they
+    know, and what a token does not grant is denied before a policy is asked.
+    """
+
+    api_version: ClassVar[tuple[int, int]] = (1, 0)
+    Options: ClassVar[type[_Options]] = _Options
+
+    def __init__(self, options: _Options) -> None:
+        self._options = options
+        self._keys = WatchedKeys(Path(options.keys))
+        self._access: AccessControl | None = None
+
+    @hookimpl(tryfirst=True)
+    def pyreg_authenticator(self) -> Authenticator:
+        """Knows the bearers of tokens, and sends all others to the token service."""
+        options = self._options
+        verifier = Verifier(
+            self._keys, by_docker_rules, issuer=options.issuer, audience=[options.service]
+        )
+        challenge = BearerChallenge(
+            options.realm or options.path,
+            options.service,
+            path="" if options.realm else options.path,
+        )
+        return TokenAuthenticator(verifier, challenge)
+
+    @hookimpl(tryfirst=True)
+    def pyreg_authorizer(self) -> Authorizer:
+        """Allows bearers what their tokens grant."""
+        return ServiceAuthorizer(self._options.issuer, self._allows)
+
+    @hookimpl
+    def pyreg_access(self, access: AccessControl) -> None:
+        """Who calls, and who may do what, is for the registry's other plugins to say."""
+        self._access = access
+
+    @hookimpl
+    def pyreg_blueprint(self) -> Blueprint:
+        """Where tokens are issued, and where the public keys are."""
+        options = self._options
+        endpoint = TokenEndpoint(
+            self._registry_access,
+            lambda: self._keys.signing,
+            RefreshTokens(options.issuer, options.service, options.refreshexpiration),
+            issuer=options.issuer,
+            service=options.service,
+            lifetime=options.expiration,
+        )
+        return endpoint.blueprint(options.path, _beside(options.path))
+
+    @hookimpl
+    def pyreg_health(self) -> Callable[[], Awaitable[str | None]]:
+        """Whether the directory of keys can still be used."""
+
+        async def token_keys() -> str | None:
+            return self._keys.trouble
+
+        return token_keys
+
+    @hookimpl
+    async def pyreg_startup(self) -> None:
+        """Read the keys."""
+        await self._keys.start()
+
+    @hookimpl
+    async def pyreg_shutdown(self) -> None:
+        """Look at the keys no more."""
+        await self._keys.stop()
+
+    @property
+    def _registry_access(self) -> AccessControl:
+        assert self._access is not None, "the registry tells before it asks for routes"
+        return self._access
+
+    async def _allows(self, identity: Identity, access: Access) -> bool:
+        return await self._registry_access.allows(identity, access)
+
+
+class ServiceAuthorizer(TokenAuthorizer):
+    """Allows the bearers of the service's tokens what their tokens grant.
+
+    Args:
+        issuer: The service's name.
+        allows: What a caller may do by the registry's other authorizers.
+    """
+
+    def __init__(self, issuer: str, allows: Callable[[Identity, Access], Awaitable[bool]]) -> None:
+        self._issuer = issuer
+        self._allows = allows
+
+    async def sees(self, identity: Identity, repository: str) -> Decision:
+        """Who was granted the catalog sees in it what it could get a token for."""
+        decision = await super().sees(identity, repository)
+        if decision is not Decision.ALLOW or identity.claims.get("iss") != self._issuer:
+            return decision
+        pull = Access("repository", repository, ("pull",))
+        allowed = await self._allows(caller(identity.claims), pull)
+        return Decision.ALLOW if allowed else Decision.DENY
+
+
+def _beside(path: str) -> str:
+    """Where the public keys are: `/auth/keys` for `/auth/token`."""
+    return f"{path.rpartition('/')[0]}/keys"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import hypercorn
 import pytest
 
 from pyreg import Registry
@@ -398,3 +400,17 @@ async def test_redirects() -> None:
                 if allowed:
                     assert answer.headers["location"].startswith("https://storage.test/docker/")
                     assert answer.headers["location"].endswith(f"/data?method={method}")
+
+
+@pytest.mark.parametrize("certified", [False, True])
+@pytest.mark.parametrize("exposed", [False, True])
+async def test_health_says_that_nobody_needs_credentials(certified: bool, exposed: bool) -> None:
+    async with Registry(storage=InMemoryStorage()) as registry:
+        config = hypercorn.Config()
+        config.exposed = exposed  # type: ignore[attr-defined]
+        config.verify_mode = ssl.CERT_REQUIRED if certified else None
+        registry.configure_server(config)
+        async with client(registry) as http:
+            answer = await http.get("/debug/health")
+    assert answer.status_code == 200
+    assert list(answer.json().get("notes", {})) == (["access"] if exposed and not certified else [])

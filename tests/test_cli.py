@@ -9,14 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.servers.process import answers, free_port, until
+from tests.servers.process import Process, answers, free_port, until
 
 COMMAND = [sys.executable, "-m", "pyreg.cli"]
 
@@ -125,19 +124,12 @@ def test_plugins_names_those_that_are_missing(tmp_path: Path) -> None:
 
 def test_serve_without_a_configuration(tmp_path: Path) -> None:
     port = free_port()
-    began = time.monotonic()
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--bind", f"127.0.0.1:{port}"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as popen:
-        until(lambda: answers(f"http://127.0.0.1:{port}/v2/"), seconds=20, what="the registry")
-        assert time.monotonic() - began < 10
-        popen.send_signal(signal.SIGTERM)
-        _, log = popen.communicate(timeout=20)
-    assert popen.returncode == 0
-    lines = [json.loads(line) for line in log.splitlines()]
+    url = f"http://127.0.0.1:{port}/v2/"
+    command = [*COMMAND, "serve", "--bind", f"127.0.0.1:{port}"]
+    process = Process("pyreg", command, tmp_path, ready=lambda: answers(url))
+    process.start()
+    assert process.stop() == 0
+    lines = [json.loads(line) for line in process.log().splitlines()]
     assert any(line["msg"] == "response completed" for line in lines)
     assert (tmp_path / "pyreg-data").is_dir()
 
@@ -195,6 +187,9 @@ def test_serve_on_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     port = terminal.text.partition("http://0.0.0.0:")[2].split("\x1b")[0].split()[0]
     assert httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 200
     terminal.wait_for("\x1b[32m200\x1b[0m GET    /v2/")
+    health = httpx.get(f"http://127.0.0.1:{port}/debug/health", trust_env=False)
+    assert health.status_code == 200
+    assert "anyone who reaches this address" in health.json()["notes"]["access"]
     os.killpg(terminal.popen.pid, signal.SIGINT)
     terminal.wait_for("stopped")
     assert terminal.popen.wait(20) == 0

@@ -23,6 +23,12 @@ from pyreg.hooks.auth import (
 )
 
 
+OPEN_TO_ALL = (
+    "anyone who reaches this address can pull, push and delete: there is no authentication"
+)
+"""What an operator is told of a registry without authentication that other machines reach."""
+
+
 class Gate:
     """Asks authenticators who calls, and authorizers whether the caller may.
 

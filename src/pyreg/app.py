@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from pyreg.access import Gate
+from pyreg.access import OPEN_TO_ALL, Gate
 from pyreg.api.address import Addresses
 from pyreg.api.admission import RegistryAccess
 from pyreg.api.call import Site
@@ -100,10 +101,13 @@ class Registry:
         self.participants.give_access(RegistryAccess(self.gate, self.site.addresses))
         self._purger = purger
         self._purging: asyncio.Task[None] | None = None
+        self._exposed = False
         self._started = False
         self._starting = asyncio.Lock()
         self._quart = RegistryQuart(self)
-        self._quart.register_blueprint(health_blueprint(self.participants.health_checks()))
+        self._quart.register_blueprint(
+            health_blueprint(self.participants.health_checks(), self._notes)
+        )
         for blueprint in self.participants.blueprints():
             self._quart.register_blueprint(blueprint)
         self._quart.after_request(self._add_headers)
@@ -187,9 +191,21 @@ class Registry:
             response.headers.add(name.decode("ascii"), value.decode("latin-1"))
         return response
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether other machines reach the registry, as far as it knows, without credentials."""
+        return self.gate.open and self._exposed
+
+    def _notes(self) -> dict[str, str]:
+        """What `/debug/health` tells an operator though nothing is wrong."""
+        return {"access": OPEN_TO_ALL} if self.open_to_all else {}
+
     def configure_server(self, config: hypercorn.Config) -> None:
         """Let plugins change how Hypercorn runs."""
         self.participants.configure_server(config)
+        # Where the server asks every client for a certificate, that is what lets it in.
+        certified = config.verify_mode is ssl.CERT_REQUIRED
+        self._exposed = getattr(config, "exposed", False) and not certified
 
     async def start(self) -> None:
         """Open the storage and start every plugin; once, however often it is called.

@@ -328,20 +328,13 @@ def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
         click.echo("  ".join([*padded, line[-1]]))
 
 
-OPEN_WARNING = (
-    "anyone who reaches this address can pull, push and delete: there is no authentication"
-)
-
-
-def _open_to_all(serving: Serving) -> bool:
-    return serving.exposed and not serving.configuration.auth
-
-
 def _warn_if_open(serving: Serving) -> None:
     import logging
 
-    if _open_to_all(serving):
-        logging.getLogger("pyreg.server").warning("%s", OPEN_WARNING)
+    if serving.open:
+        from pyreg.access import OPEN_TO_ALL
+
+        logging.getLogger("pyreg.server").warning("%s", OPEN_TO_ALL)
 
 
 def _banner(serving: Serving) -> None:
@@ -357,8 +350,10 @@ def _banner(serving: Serving) -> None:
         f"  {'stop':<9} Ctrl-C",
         "",
     ]
-    if _open_to_all(serving):
-        warning = click.style(f" WARNING: {OPEN_WARNING} ", fg="white", bg="red", bold=True)
+    if serving.open:
+        from pyreg.access import OPEN_TO_ALL
+
+        warning = click.style(f" WARNING: {OPEN_TO_ALL} ", fg="white", bg="red", bold=True)
         lines[-1:] = ["", f"  {warning}", ""]
     click.echo("\n".join(lines), err=True)
 

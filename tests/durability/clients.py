@@ -43,6 +43,11 @@ class Watched(Protocol):
     cuts: int
     dark: bool
 
+    @property
+    def past_cuts(self) -> int:
+        """How many cuts are over: one that is under way takes what is acknowledged now."""
+        ...
+
     def wait(self) -> None:
         """Wait until it answers."""
 
@@ -250,7 +255,7 @@ class Client(threading.Thread):
                 path = f"/v2/{repository}/blobs/uploads/"
                 _expect(self._ask("POST", path, params=query, content=self._slices(blob)), 201)
                 return True
-            cuts = self._target.cuts
+            cuts = self._target.past_cuts
             location = self._begin(repository)
             told = _Told()
             try:
@@ -416,7 +421,7 @@ class Client(threading.Thread):
         return self.repository, self._chance.choice(OWN_TAGS)
 
     def _ask(self, method: str, url: str, **options: object) -> httpx.Response:
-        dark, cuts = self._target.dark, self._target.cuts
+        dark, cuts = self._target.dark, self._target.past_cuts
         try:
             answer = self._http.request(method, url, **options)  # type: ignore[arg-type]
         except httpx.TransportError as error:

@@ -66,6 +66,11 @@ class Target:
     def _workers(self) -> list[int]:
         return [pid for pid in _session(self._process.pid) if pid != self._process.pid]
 
+    @property
+    def past_cuts(self) -> int:
+        """How many power cuts are over; see `Watched.past_cuts`."""
+        return self.cuts - self.dark
+
     def kill_worker(self) -> None:
         """One worker dies; the supervisor replaces it."""
         with self._hands:
@@ -93,8 +98,8 @@ class Target:
         assert self._disk is not None
         with self._hands:
             self.kills += 1
-            self.cuts += 1
             self.dark = True  # before it is: clients tell by it whose fault an error is
+            self.cuts += 1
             self._disk.cut_power()
             self._kill()
             self._disk.unmount()

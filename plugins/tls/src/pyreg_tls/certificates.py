@@ -65,12 +65,19 @@ class Certificate:
         """When the first certificate of the chain expires."""
         return min(each.not_valid_after_utc for each in self.chain)
 
+    @property
+    def lifetime(self) -> datetime.timedelta:
+        """For how long the certificate was issued."""
+        return self.chain[0].not_valid_after_utc - self.chain[0].not_valid_before_utc
+
     def trouble(self, now: datetime.datetime) -> str:
         """What clients will say of it at this time; "" for nothing."""
         for each in self.chain:
             name = each.subject.rfc4514_string() or "a certificate without a subject"
             if each.not_valid_after_utc < now:
-                return f"{self.pair.certificate}: {name} expired on {_day(each.not_valid_after_utc)}"
+                return (
+                    f"{self.pair.certificate}: {name} expired on {_day(each.not_valid_after_utc)}"
+                )
             if each.not_valid_before_utc > now:
                 return (
                     f"{self.pair.certificate}: {name} is not valid before "

@@ -18,8 +18,9 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of a file; half a million users."""
 
 SETTLED = 0.05
-"""Seconds since the last change after which a file counts as written: many programs, Apache's
-`htpasswd` among them, write over it in place, and for a moment it ends in the middle."""
+"""Seconds without a change after which a file counts as written. Many programs, Apache's
+`htpasswd` among them, write over it in place, and for a moment it is empty or ends in the
+middle; for some microseconds it is even shorter without yet having another time."""
 
 LOOKS = 5
 """How often a file that does not settle is looked at before the old users go on for a while."""
@@ -38,7 +39,6 @@ class PasswordFile:
 
     Args:
         path: Where it is.
-        clock: The time of day.
         sleep: Waits for some seconds.
     """
 
@@ -46,12 +46,10 @@ class PasswordFile:
         self,
         path: str,
         *,
-        clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.path = path
         self.users = Users()
-        self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._seen: _Signature = ()
@@ -105,20 +103,20 @@ class PasswordFile:
             OSError: it cannot be read.
             BrokenFile: it can, and says nothing that makes sense.
         """
+        seen = _signature(os.stat(self.path))
         for _ in range(LOOKS):
+            self._sleep(SETTLED)
             with open(self.path, "rb") as file:
-                before = os.fstat(file.fileno())
-                age = self._clock() - before.st_ctime
+                before = _signature(os.fstat(file.fileno()))
                 data = file.read(LARGEST + 1)
                 after = _signature(os.fstat(file.fileno()))
             if len(data) > LARGEST:
                 raise OSError(errno.EFBIG, f"it has more than {LARGEST} bytes")
-            # An age below zero comes from another machine's clock, and says nothing.
-            if _signature(before) == after and not 0 <= age < SETTLED:
+            if seen == before == after:
                 self._seen = after  # a broken one need not be read again, either, as it is
                 self.users = parse_users(data)
                 return True
-            self._sleep(SETTLED)
+            seen = after
         return False
 
 

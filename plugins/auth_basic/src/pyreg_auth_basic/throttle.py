@@ -9,7 +9,7 @@ Nobody can lock somebody else out:
 - An address from which a user has logged in is known for that user. There, only that user's own
   failures count, whatever others do, at this address or elsewhere.
 - The first try of a user at an address is not held up by what happened at other addresses.
-- No wait is longer than a pause.
+- Waits are short: about as long as a pause, however long others go on.
 """
 
 from __future__ import annotations

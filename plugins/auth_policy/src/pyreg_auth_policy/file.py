@@ -35,7 +35,6 @@ SETTLED = 1.0
 
 _MAX_DEPTH = 16
 
-_KEYS = {name for section in (Rules, Rule, Caller) for name in section.model_fields}
 _EXPECTED = {
     "model_type": "expected a mapping (lines of `key: value`)",
     "model_attributes_type": "expected a mapping (lines of `key: value`)",
@@ -207,7 +206,8 @@ def _explained(detail: ErrorDetails, location: Sequence[str | int]) -> tuple[str
     if kind == "missing":
         return "is required, and nothing is given", ""
     if kind == "extra_forbidden":
-        return "is not a known key", _did_you_mean(location[-1], _KEYS)
+        section = {1: Rules, 3: Rule}.get(len(location), Caller)
+        return "is not a known key", _did_you_mean(location[-1], section.model_fields)
     got = detail["input"]
     found = f', got "{got}"' if isinstance(got, str) else ""
     if kind == "literal_error":

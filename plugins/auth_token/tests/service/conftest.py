@@ -45,6 +45,7 @@ __all__ = [
     "workshop",
 ]
 
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

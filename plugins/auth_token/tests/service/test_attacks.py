@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pyreg_auth_token.service.export import bundle, jwks
 from pyreg_auth_token.service.plugin import TokenServicePlugin
+from pyreg_auth_token.service.refresh import Credentials, RefreshTokens
 from pyreg_auth_token.service.signing import read_keys
 from tests.fixtures.in_process import post_blob, serving
 from tests.fixtures.wire import sha256
@@ -83,9 +86,6 @@ async def test_the_public_key_as_a_shared_secret(service: Any) -> None:
         bundle(keys),
         json.dumps(jwks(keys)).encode(),
     ):
-        import hashlib
-        import hmac
-
         token = await service.token(PUSH, user="ann")
         claims = {**service.claims(token), "access": EVERYTHING}
         head = f"{part({'alg': 'HS256', 'kid': keys.keys[0].kid})}.{part(claims)}"
@@ -150,19 +150,20 @@ async def test_a_mount_from_what_the_token_does_not_grant(service: Any) -> None:
     assert (await post_blob(service.http, "bob/app", data)).status_code == 201
     token = await service.token("repository:ann/app:pull,push", user="ann")
     del service.http.headers["Authorization"]
-    for source in ("&from=bob/app", ""):
-        answer = await service.with_token(
-            token, f"/v2/ann/app/blobs/uploads/?mount={sha256(data)}{source}", "POST"
-        )
-        if source:
-            assert answer.status_code == 202, "it is an upload like any other"
+    answer = await service.with_token(
+        token, f"/v2/ann/app/blobs/uploads/?mount={sha256(data)}&from=bob/app", "POST"
+    )
+    assert answer.status_code == 202, "it is an upload like any other"
+    answer = await service.with_token(token, f"/v2/ann/app/blobs/{sha256(data)}", "HEAD")
+    assert answer.status_code == 404
     answer = await service.get("repository:ann/app:pull repository:bob/app:pull", user="ann")
     assert answer.json()["scope"] == "repository:ann/app:pull"
 
 
 async def test_tokens_of_another_service_with_the_same_keys(service: Any) -> None:
     for options in ({"service": "other"}, {"issuer": "other"}):
-        other = TokenServicePlugin(TokenServicePlugin.Options(keys=str(service.keys), **options))
+        settings = {"keys": str(service.keys), **options}
+        other = TokenServicePlugin(TokenServicePlugin.Options.model_validate(settings))
         async with serving(other) as client:
             answer = await client.get("/auth/token")
             assert answer.status_code == 200
@@ -170,8 +171,6 @@ async def test_tokens_of_another_service_with_the_same_keys(service: Any) -> Non
 
 
 async def test_refresh_tokens_of_another_service_with_the_same_keys(service: Any) -> None:
-    from pyreg_auth_token.service.refresh import Credentials, RefreshTokens
-
     ring = read_keys(service.keys)
     ann = Credentials("ann", service.users.passwords["ann"])
     for names in (("other", "pyreg"), ("pyreg", "other")):
@@ -229,9 +228,7 @@ async def test_no_secret_in_the_log(service: Any, caplog: pytest.LogCaptureFixtu
         assert secret not in text
 
 
-async def test_a_directory_of_keys_that_breaks_keeps_the_old_ones(
-    service: Any, keys: Path
-) -> None:
+async def test_a_directory_of_keys_that_breaks_keeps_the_old_ones(service: Any, keys: Path) -> None:
     token = await service.token(PUSH, user="ann")
     (keys / "20200101T000000Z.pem").write_text("half a key")
     (keys / "20200101T000000Z.pem").chmod(0o600)

@@ -12,6 +12,7 @@ from quart import Blueprint
 from pyreg.hooks import (
     Access,
     AccessControl,
+    ASGIApp,
     Authenticator,
     Authorizer,
     Decision,
@@ -22,6 +23,7 @@ from pyreg_auth_token.authenticator import TokenAuthenticator, TokenAuthorizer
 from pyreg_auth_token.challenge import BearerChallenge
 from pyreg_auth_token.selection import by_docker_rules
 from pyreg_auth_token.service.access_tokens import caller
+from pyreg_auth_token.service.challenges import one_challenge
 from pyreg_auth_token.service.endpoint import TokenEndpoint
 from pyreg_auth_token.service.refresh import RefreshTokens
 from pyreg_auth_token.service.watching import WatchedKeys
@@ -105,6 +107,11 @@ class TokenServicePlugin:
     def pyreg_access(self, access: AccessControl) -> None:
         """Who calls, and who may do what, is for the registry's other plugins to say."""
         self._access = access
+
+    @hookimpl
+    def pyreg_asgi_wrapper(self, app: ASGIApp) -> ASGIApp:
+        """Leave the challenge of the token service as the only one."""
+        return one_challenge(app)
 
     @hookimpl
     def pyreg_blueprint(self) -> Blueprint:

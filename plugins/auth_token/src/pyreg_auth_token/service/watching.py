@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,8 @@ log = logging.getLogger("pyreg.auth.tokenservice")
 
 INTERVAL = 2.0
 """Seconds between two looks at the directory."""
+
+_PAUSE = 1.0  # seconds between two looks that tokens lead to
 
 Seen = tuple[tuple[str, int, int, int], ...]
 
@@ -39,6 +42,7 @@ class WatchedKeys(KeySource):
         self._interval = interval
         self._keys: SigningKeys | None = None
         self._seen: Seen = ()
+        self._due = 0.0
         self._task: asyncio.Task[None] | None = None
         self.trouble: str | None = None
 
@@ -50,6 +54,16 @@ class WatchedKeys(KeySource):
 
     async def current(self) -> Keyring:
         """The public keys."""
+        return self.signing.public
+
+    async def renewed(self) -> Keyring:
+        """The public keys after another look, for a key that another process just began to use.
+
+        Who sends tokens with names of keys that nobody has cannot make it look all the time.
+        """
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + _PAUSE
+            await self.look()
         return self.signing.public
 
     async def start(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,12 +15,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent.parent.parent))
 
 from plugins.auth_token.tests import tokens
-from pyreg_auth_token.keys import ALGORITHMS
 from pyreg_auth_token.plugin import Options, TokenPlugin
 from tests.fixtures.in_process import serving
-from tests.fixtures.servers import short_dir, start_go_registry, start_registry, workshop
+from tests.fixtures.programs import require
+from tests.fixtures.servers import short_dir, workshop
+from tests.servers.process import Process, free_port
+from tests.servers.registries import Registry, configuration, merged
 
-__all__ = ["short_dir", "start_go_registry", "start_registry", "workshop"]
+__all__ = ["short_dir", "workshop"]
+
+PYREG = (sys.executable, "-m", "pyreg.cli", "serve", "--workers", "2")
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +65,38 @@ async def client(options: Options, anyio_backend: str) -> AsyncIterator[httpx.As
         yield client
 
 
-def algorithm_key(name: str) -> str:
-    """The name under which `tokens.key` has the key for an algorithm."""
-    assert name in ALGORITHMS
-    return "RS256" if name[0] in "RP" else name
+@pytest.fixture
+def start(short_dir: Path) -> Iterator[Callable[..., Registry]]:
+    """Starts pyreg, or `docker-registry`, with a configuration that lets nobody in unasked."""
+    started: list[Registry] = []
+
+    def starter(config: dict[str, Any], program: str = "pyreg") -> Registry:
+        directory = short_dir / f"{len(started)}"
+        (directory / "data").mkdir(parents=True)
+        address = f"127.0.0.1:{free_port()}"
+        path = directory / "config.yml"
+        path.write_text(json.dumps(merged(configuration(directory / "data", address), config)))
+        argv = PYREG if program == "pyreg" else (require(program), "serve")
+        process = Process(
+            program,
+            [*argv, str(path)],
+            directory,
+            ready=lambda: answers(f"http://{address}/v2/"),
+            # With this variable set the other one panics at start, even where S3 is not used.
+            env={"AWS_CA_BUNDLE": ""},
+        )
+        process.start()
+        started.append(Registry(address, directory / "data", process, pyreg=program == "pyreg"))
+        return started[-1]
+
+    yield starter
+    for registry in started:
+        registry.stop()
+
+
+def answers(url: str) -> bool:
+    """True if somebody answers, with whatever status."""
+    try:
+        return httpx.get(url, trust_env=False).status_code > 0
+    except httpx.TransportError:
+        return False

@@ -72,11 +72,17 @@ class TestOidc(AuthContract):
 
     @pytest.fixture
     def good(self) -> list[Credentials]:
+        # Basic credentials have a user name that means nothing, which the suite does not expect.
         return [
             Credentials.bearer(token(), name="ada"),
             Credentials.bearer(token(sub="bob"), name="bob"),
-            Credentials.basic("anything", token(), name="ada"),
         ]
+
+    async def test_a_challenge_names_the_scheme_of_the_credentials(
+        self, authenticator: Authenticator, good: list[Credentials]
+    ) -> None:
+        """Of the two that it takes, the one that clients know how to answer."""
+        assert authenticator.challenge(Credentials().request(), []).startswith("Basic ")
 
     @pytest.fixture
     def bad(self) -> list[Credentials]:

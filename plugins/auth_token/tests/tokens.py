@@ -43,9 +43,13 @@ def new_key(algorithm: str) -> PrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-@cache
 def key(algorithm: str, owner: str = "server") -> PrivateKey:
     """The key of somebody, the same in all tests of a run."""
+    return _key(algorithm, owner)
+
+
+@cache
+def _key(algorithm: str, _owner: str) -> PrivateKey:
     return new_key(algorithm)
 
 

@@ -47,7 +47,8 @@ async def test_an_audience_among_others_gets_in(client: httpx.AsyncClient) -> No
 
 async def test_a_minute_of_difference_between_clocks(client: httpx.AsyncClient) -> None:
     now = int(time.time())
-    for changes in ({"exp": now - 50}, {"nbf": now + 50}, {"iat": now + 50}):
+    changed: list[dict[str, Any]] = [{"exp": now - 50}, {"nbf": now + 50}, {"iat": now + 50}]
+    for changes in changed:
         assert (await get_in(client, token(**changes))).status_code == 200, changes
 
 

@@ -40,6 +40,9 @@ POLL = (1.0, 30.0)
 LIMITED = 3600.0
 """Seconds without a further try, at least, after the authority has said that we try too much."""
 
+PASSING = frozenset({"badNonce", "rateLimited", "serverInternal"})
+"""Problems of the authority's own, which say nothing about what it was asked for."""
+
 OPEN = frozenset({"pending", "ready", "processing", "valid"})
 """Of an order that can still bring a certificate."""
 
@@ -223,38 +226,37 @@ class Authority:
         """The order that was under way, if anything can still come of it."""
         try:
             order = messages.Order.from_json(self._get(state.order).json())
-        except messages.Error:
+        except messages.Error as error:
+            if error.code in PASSING:
+                raise
             return None  # the authority has forgotten it
         return order if order.status.name in OPEN else None
 
     def _authorize(self, host: str, url: str, choice: int, deadline: float) -> None:
         """Prove that the host is ours, unless the authority remembers that."""
-        answer = self._get(url)
-        authorization = messages.Authorization.from_json(answer.json())
-        if authorization.status.name != "pending":
+        authorization = self._get(url).json()
+        if authorization["status"] != "pending":
             return  # if it is not valid, the order says why
-        offered = {item.chall.to_partial_json()["type"]: item for item in authorization.challenges}
+        offered = {challenge["type"]: challenge for challenge in authorization["challenges"]}
         ours = [kind for kind in self._options.challenges if kind in offered]
         if not ours:
             raise Failed(f"the authority offers {', '.join(offered)}, none of which we can answer")
         challenge = offered[ours[choice % len(ours)]]
-        kind = challenge.chall.to_partial_json()["type"]
-        token = challenge.chall.to_partial_json()["token"]
-        proof = f"{token}.{_thumbprint(self._key)}"
-        try:
-            if kind == "http-01":
-                self._cache.keep_http_answer(token, proof.encode())
-            else:
-                self._cache.keep_alpn_answer(host, alpn_certificate(host, proof))
-            self._client.answer_challenge(challenge, challenges.HTTP01Response())
-            self._poll(
-                lambda: self._get(url),
-                lambda body: body["status"] != "pending",
-                deadline,
-                f"the authority has not looked at {host} within {DEADLINE:.0f} s",
-            )
-        finally:
-            self._cache.drop_answers(host, token)
+        proof = f"{challenge['token']}.{b64.b64encode(self._key.thumbprint()).decode()}"
+        if challenge["type"] == "http-01":
+            self._cache.keep_http_answer(challenge["token"], proof.encode())
+        else:
+            self._cache.keep_alpn_answer(host, alpn_certificate(host, proof))
+        # "{}" is the response to either kind (RFC 8555, section 7.5.1).
+        self._client.answer_challenge(
+            messages.ChallengeBody.from_json(challenge), challenges.HTTP01Response()
+        )
+        self._poll(
+            lambda: self._get(url),
+            lambda body: body["status"] != "pending",
+            deadline,
+            f"the authority has not looked at {host} within {DEADLINE:.0f} s",
+        )
 
     def _settle(self, resource: messages.OrderResource, deadline: float) -> messages.Order:
         """Wait until the order has its certificate; ask for it when it is ready."""
@@ -279,11 +281,10 @@ class Authority:
     def _refusal(self, order: messages.Order) -> Failed:
         """Why an order came to nothing, in the authority's words."""
         for url in order.authorizations:
-            authorization = messages.Authorization.from_json(self._get(url).json())
-            for challenge in authorization.challenges:
-                if challenge.error is not None:
-                    kind = challenge.chall.to_partial_json()["type"]
-                    return Failed(f"{kind}: {_words(challenge.error)}", challenge=True)
+            for challenge in self._get(url).json()["challenges"]:
+                if "error" in challenge:
+                    error = messages.Error.from_json(challenge["error"])
+                    return Failed(f"{challenge['type']}: {_words(error)}", challenge=True)
         if order.error is not None:
             return Failed(_words(order.error))
         return Failed("the order is invalid, and the authority does not say why")
@@ -325,7 +326,7 @@ class Authority:
             wait = self._network.wait
             if error.code == "rateLimited":
                 wait = max(wait, LIMITED)
-            refused = error.code != "serverInternal"
+            refused = error.code not in PASSING
             raise Failed(_words(error), refused=refused, wait=wait) from error
         except requests.RequestException as error:
             raise Failed(
@@ -340,10 +341,6 @@ class Authority:
                 f"{type(error).__name__}: {str(error)[:500]}",
                 wait=self._network.wait,
             ) from error
-
-
-def _thumbprint(key: jwk.JWK) -> str:
-    return b64.b64encode(key.thumbprint()).decode()
 
 
 def _words(error: messages.Error) -> str:

@@ -24,9 +24,8 @@ import logging
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,9 +43,6 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 LARGEST = 1 << 20
 """Bytes of any of these files that are read at most."""
-
-LEFT_BEHIND = 3600.0
-"""Seconds after which an answer, or a file that was never finished, is a dead process's."""
 
 
 class HostState(BaseModel):
@@ -91,7 +87,7 @@ class Cache:
         self.directory = Path(directory)
 
     def open(self) -> None:
-        """Make the directory.
+        """Make the directory, and throw away what a killed process has left in it.
 
         Raises:
             PluginError: it cannot be used.
@@ -104,13 +100,16 @@ class Cache:
             )
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.directory / LOCK).touch(mode=0o600)
+            with self.locked():
+                pass
         except OSError as error:
             raise PluginError(f"{where} cannot be written to: {error.strerror}") from error
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
         """Be the one that speaks to the authority, among all processes on this directory.
+
+        Nobody waits for an answer when nobody speaks to it, so that all answers go in the end.
 
         Yields:
             False if another one is. A process that dies gives the lock back.
@@ -122,8 +121,10 @@ class Cache:
             except BlockingIOError:
                 yield False
                 return
-            self._sweep()
-            yield True
+            try:
+                yield True
+            finally:
+                self._sweep()
         finally:
             os.close(fd)
 
@@ -191,12 +192,6 @@ class Cache:
         """Let every server on this directory give the answer."""
         self._write(f"{host}+token", pem, durable=False)
 
-    def drop_answers(self, host: str, token: str) -> None:
-        """Nobody waits for these any more."""
-        (self.directory / f"{host}+token").unlink(missing_ok=True)
-        if TOKEN.fullmatch(token):
-            (self.directory / f"{token}+http-01").unlink(missing_ok=True)
-
     # -- files -----------------------------------------------------------------------------
 
     def _read(self, name: str) -> bytes | None:
@@ -231,10 +226,7 @@ class Cache:
             os.close(fd)
 
     def _sweep(self) -> None:
-        """Remove what dead processes left behind."""
-        old = time.time() - LEFT_BEHIND
-        for entry in os.scandir(self.directory):
-            passing = entry.name.startswith(WRITING) or entry.name.endswith(("+http-01", "+token"))
-            with suppress(FileNotFoundError):
-                if passing and entry.stat().st_mtime < old:
-                    os.unlink(entry.path)
+        """Remove answers, and what a process had begun to write when it died."""
+        for path in self.directory.iterdir():
+            if path.name.startswith(WRITING) or path.name.endswith(("+http-01", "+token")):
+                path.unlink(missing_ok=True)

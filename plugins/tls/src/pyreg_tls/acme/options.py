@@ -17,7 +17,7 @@ ChallengeType = Literal["tls-alpn-01", "http-01"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class ExternalAccount(_Part):

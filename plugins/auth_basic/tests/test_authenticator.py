@@ -324,6 +324,21 @@ async def test_it_starts_again_after_it_was_stopped(path: Path) -> None:
             assert answer.status_code == 200
 
 
+async def test_who_logs_in_while_it_stops_is_to_try_again(
+    htpasswd: HtpasswdAuthenticator, verified: Verified
+) -> None:
+    verified.go.clear()
+    asked = [
+        asyncio.create_task(refusal(htpasswd, Credentials.basic("ann", f"guess {number}")))
+        for number in range(10)
+    ]
+    await until(lambda: len(verified.hashes) == module.THREADS)
+    await htpasswd.stop()
+    assert {error.retry_after for error in await asyncio.gather(*asked)} == {1.0}
+    verified.go.set()
+    assert await name(htpasswd, ANN) == "ann", "and it may go on"
+
+
 async def test_without_a_file_it_does_not_start(tmp_path: Path) -> None:
     plugin = HtpasswdPlugin(Options("tests", str(tmp_path / "missing")))
     with pytest.raises(PluginError, match=r"pyreg htpasswd .*missing USER"):

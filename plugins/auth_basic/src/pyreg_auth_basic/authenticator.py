@@ -70,10 +70,10 @@ class HtpasswdAuthenticator(Authenticator):
         self._logins = logins
         self._throttle = throttle
         self._reload = reload
-        self._verifications: dict[bytes, _Verification] = {}
         self._set_up()
 
     def _set_up(self) -> None:
+        self._verifications: dict[bytes, _Verification] = {}
         # One more than passwords are verified at once, to look at the file.
         self._executor = ThreadPoolExecutor(THREADS + 1, thread_name_prefix=NAME)
         self._free = asyncio.Semaphore(THREADS)
@@ -160,6 +160,8 @@ class HtpasswdAuthenticator(Authenticator):
             if found is not None:
                 self._logins.keep(key, Identity(user, authenticator=NAME), found)
             return found
+        except asyncio.CancelledError:
+            return 1.0  # by `stop`: let them try another worker
         finally:
             del self._verifications[key]
 

@@ -25,6 +25,9 @@ middle; for some microseconds it is even shorter without yet having another time
 LOOKS = 5
 """How often a file that does not settle is looked at before the old users go on for a while."""
 
+FIRST_LOOKS = 100
+"""The same at the start, where there are no old users."""
+
 _OLD = "the users that were read before stay in force"
 
 _Signature = tuple[int, ...]
@@ -63,7 +66,7 @@ class PasswordFile:
         """
         with self._lock:
             try:
-                taken = self._take()
+                taken = self._take(FIRST_LOOKS)
             except FileNotFoundError:
                 raise PluginError(
                     f"auth.htpasswd.path: there is no file {self.path}; make it, with a first "
@@ -83,7 +86,7 @@ class PasswordFile:
         """The users as of now; reads the file if it is another than before."""
         with self._lock:
             try:
-                if _signature(os.stat(self.path)) != self._seen and self._take():
+                if _signature(os.stat(self.path)) != self._seen and self._take(LOOKS):
                     log.info("%s has changed; users: %d", self.path, len(self.users.hashes))
                 self._unreadable = ""
             except OSError as error:
@@ -96,7 +99,7 @@ class PasswordFile:
                     log.error("%s:%d: %s; %s", self.path, number, what, _OLD)
             return self.users
 
-    def _take(self) -> bool:
+    def _take(self, looks: int) -> bool:
         """Read it; False if it does not settle.
 
         Raises:
@@ -104,7 +107,7 @@ class PasswordFile:
             BrokenFile: it can, and says nothing that makes sense.
         """
         seen = _signature(os.stat(self.path))
-        for _ in range(LOOKS):
+        for _ in range(looks):
             self._sleep(SETTLED)
             with open(self.path, "rb") as file:
                 before = _signature(os.fstat(file.fileno()))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -206,7 +206,8 @@ def _explained(detail: ErrorDetails, location: Sequence[str | int]) -> tuple[str
     if kind == "missing":
         return "is required, and nothing is given", ""
     if kind == "extra_forbidden":
-        section = {1: Rules, 3: Rule}.get(len(location), Caller)
+        sections: dict[int, type[BaseModel]] = {1: Rules, 3: Rule}
+        section = sections.get(len(location), Caller)
         return "is not a known key", _did_you_mean(location[-1], section.model_fields)
     got = detail["input"]
     found = f', got "{got}"' if isinstance(got, str) else ""

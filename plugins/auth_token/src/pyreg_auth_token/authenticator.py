@@ -15,7 +15,7 @@ from pyreg.hooks import (
 )
 from pyreg_auth_token.challenge import BearerChallenge
 from pyreg_auth_token.grants import TokenClaims
-from pyreg_auth_token.jws import InvalidToken, Unverified, bearer_token, parse
+from pyreg_auth_token.jws import InvalidToken, Unverified, bearer_token, parse, shown
 from pyreg_auth_token.remembered import Remembered
 from pyreg_auth_token.verifier import Verifier
 
@@ -56,6 +56,7 @@ class TokenAuthenticator(Authenticator):
         try:
             token = parse(text)
             if token.issuer != self._verifier.issuer:
+                log.debug("a token of %s is left to others", shown(token.issuer))
                 return None
             identity = await self._verified(token)
         except InvalidToken as error:

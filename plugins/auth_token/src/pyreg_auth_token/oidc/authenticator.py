@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pyreg.hooks import Access, Authenticator, AuthRequest, Identity
-from pyreg_auth_token.jws import InvalidToken, Unverified, bearer_token, parse, shown
+from pyreg_auth_token.jws import InvalidToken, bearer_token, parse, shown
 from pyreg_auth_token.oidc.conditions import Unmet, check, filled, groups_of, texts_of
 from pyreg_auth_token.oidc.options import Rule
 from pyreg_auth_token.remembered import Remembered
+from pyreg_auth_token.sources import KeySources
 from pyreg_auth_token.verifier import LEEWAY, Verifier
 
 log = logging.getLogger("pyreg.auth.oidc")
@@ -28,17 +29,15 @@ _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Issuer:
-    """One issuer, with the rules about its tokens and what was learnt of them.
+    """One issuer, with the rules about its tokens.
 
     Attributes:
         verifier: Of its tokens; for the audiences of all rules.
         rules: In the order of the configuration.
-        remembered: The bearers of tokens that were verified.
     """
 
     verifier: Verifier
     rules: Sequence[Rule]
-    remembered: Remembered
 
 
 class OidcAuthenticator(Authenticator):
@@ -55,6 +54,8 @@ class OidcAuthenticator(Authenticator):
 
     def __init__(self, issuers: Mapping[str, Issuer]) -> None:
         self._issuers = dict(issuers)
+        self._keys = KeySources([issuer.verifier.keys for issuer in issuers.values()])
+        self._remembered = Remembered()
 
     async def authenticate(self, request: AuthRequest) -> Identity | None:
         """The bearer of an ID token of one of the issuers.
@@ -62,33 +63,30 @@ class OidcAuthenticator(Authenticator):
         A Bearer token of another issuer is left to the other authenticators. A password in the
         form of a token is nobody else's.
         """
-        text = bearer_token(request)
-        password = None if text is not None else token_password(request)
-        if text is None and password is None:
+        bearer = bearer_token(request)
+        text = token_password(request) if bearer is None else bearer
+        if text is None:
             return None
+        ring = await self._keys.current()
+        known = self._remembered.find(text, ring)
+        if known is not None:
+            return known
         try:
-            token = parse(text or password or "")
+            token = parse(text)
             issuer = self._issuers.get(token.issuer)
-            if issuer is not None:
-                return await self._bearer(token, issuer)
+            if issuer is None:
+                if bearer is not None:
+                    return None
+                raise InvalidToken(f"its issuer {shown(token.issuer)} is not known")
+            claims = await issuer.verifier.verify(token)
+            identity = _identity(claims, issuer.rules)
         except InvalidToken as error:
-            if text is not None and not _TOKEN.fullmatch(text):
+            if bearer is not None and not _TOKEN.fullmatch(bearer):
                 return None  # no token of ours has another form
             log.info("an ID token is refused: %s", error.reason)
             raise
-        if password is None:
-            return None
-        log.info("an ID token is refused: its issuer %s is not known", shown(token.issuer))
-        raise InvalidToken("the issuer is not known")
-
-    async def _bearer(self, token: Unverified, issuer: Issuer) -> Identity:
-        ring = await issuer.verifier.keys.current()
-        known = issuer.remembered.find(token.text, ring)
-        if known is None:
-            claims = await issuer.verifier.verify(token)
-            known = _identity(claims, issuer.rules)
-            issuer.remembered.add(token.text, ring, claims["exp"], known)
-        return known
+        self._remembered.add(text, ring, claims["exp"], identity)
+        return identity
 
     def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
         """Basic, which every client can answer with a token for a password."""

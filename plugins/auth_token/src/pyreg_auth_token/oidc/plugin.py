@@ -10,7 +10,6 @@ from pyreg_auth_token.oidc.authenticator import Issuer, OidcAuthenticator
 from pyreg_auth_token.oidc.discovery import fetch_keys
 from pyreg_auth_token.oidc.options import Options, Rule
 from pyreg_auth_token.plugin import source_of_jwks
-from pyreg_auth_token.remembered import Remembered
 from pyreg_auth_token.remote import RemoteKeys
 from pyreg_auth_token.selection import by_name
 from pyreg_auth_token.sources import KeySource
@@ -62,4 +61,4 @@ def _source(rule: Rule, fetcher: Fetcher) -> KeySource:
 def _issuer(keys: KeySource, rules: list[Rule]) -> Issuer:
     audience = [name for rule in rules for name in rule.audience]
     verifier = Verifier(keys, by_name, issuer=rules[0].issuer, audience=audience)
-    return Issuer(verifier, rules, Remembered())
+    return Issuer(verifier, rules)

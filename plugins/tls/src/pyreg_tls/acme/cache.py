@@ -11,6 +11,7 @@ go on with what the other has left:
 What pyreg adds, that registry ignores:
 
     HOST+state          an order under way, and how the last attempts ended
+    HOST+damaged        a certificate's file that could not be used
     +lock               held by the one process that speaks to the authority
 
 Files are replaced as a whole and are readable by their owner only. A certificate and its key are

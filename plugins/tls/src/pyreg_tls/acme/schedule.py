@@ -102,18 +102,18 @@ def pause(failures: int, *, refused: bool, wanted: float = 0.0) -> float:
     return max(grown * random.uniform(0.9, 1.1), min(wanted, PATIENCE))  # noqa: S311 - jitter
 
 
-def complaint(
-    host: str, certificate: Held | None, state: HostState, directory: str, now: float
-) -> str | None:
-    """What is wrong with a host's certificate; None if nothing is."""
-    why = f": {state.reason}" if state.failures and state.reason else ""
+def complaint(host: str, certificate: Held | None, state: HostState, now: float) -> str | None:
+    """What is wrong with a host's certificate; None if nothing is.
+
+    Everybody may read it who reaches the registry, so that the authority and its words are left
+    to the log.
+    """
+    tried = f"; failed attempts: {state.failures}, the log says why" if state.failures else ""
     if certificate is None:
-        return f"waiting for {directory} to issue a certificate for {host}{why}"
+        return f"waiting for a certificate for {host}{tried}"
     if now >= certificate.ends:
-        return f"the certificate of {host} has expired{why}"
-    left = f"the certificate of {host} expires in {(certificate.ends - now) / 86400:.1f} days"
-    if state.failures >= FAILING:
-        return f"{left} and {state.failures} attempts to renew it have failed{why}"
-    if now >= certificate.at(LATEST):
-        return f"{left}{why}"
+        return f"the certificate of {host} has expired{tried}"
+    if now >= certificate.at(LATEST) or state.failures >= FAILING:
+        days = (certificate.ends - now) / 86400
+        return f"the certificate of {host} expires in {days:.1f} days{tried}"
     return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +106,9 @@ class Acme:
 
     def _open(self) -> None:
         self._cache.open()
+        for path in self.files:
+            if os.access(path, os.R_OK):
+                self._set_aside_if_damaged(path)
         self._binding_key = binding_key(self._options.eab)
         roots = self._options.cacertificate
         if roots:
@@ -113,6 +118,15 @@ class Acme:
                 raise PluginError(
                     f"http.tls.letsencrypt.cacertificate {roots} cannot be used: {error}"
                 ) from error
+
+    def _set_aside_if_damaged(self, path: Path) -> None:
+        """A file of one's own may keep a server from starting; these can be had anew."""
+        try:
+            load(Pair(path, path, awaited=True))
+        except CertificateError as error:
+            log.warning("%s; it is set aside as %s+damaged", error, path.name)
+            with suppress(FileNotFoundError):  # another worker was faster
+                path.rename(path.with_name(f"{path.name}+damaged"))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -170,8 +184,7 @@ class Acme:
     def _complaints(self) -> str | None:
         now = time.time()
         found = [
-            schedule.complaint(host, *self._standing(host), self._options.directoryurl, now)
-            for host in self._options.hosts
+            schedule.complaint(host, *self._standing(host), now) for host in self._options.hosts
         ]
         return "; ".join(filter(None, found)) or None
 

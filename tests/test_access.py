@@ -91,6 +91,19 @@ class Policy(Authorizer):
         return self.decide(identity, access)
 
 
+class Certificates(Authenticator):
+    """Takes a header for a certificate; HTTP has no challenge for one."""
+
+    name = "certificates"
+
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        name = request.headers.get("x-certificate")
+        return Identity(name, authenticator=self.name) if name else None
+
+    def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
+        return ""
+
+
 @dataclass
 class Uses:
     """A plugin with an authenticator, an authorizer, or both."""
@@ -310,10 +323,163 @@ async def test_an_authenticator_that_breaks_lets_nobody_in() -> None:
         assert "hunter2" not in answer.text
 
 
-async def test_routes_of_plugins_may_ask_the_gate() -> None:
+async def test_the_gate_decides_alike_for_routes_of_plugins() -> None:
     gate = Gate([users()], [Policy(own_only)])
     access = Access("repository", "ann/app", ("push",))
     assert await gate.allows(Identity("ann", authenticator="passwords"), access)
     assert not await gate.allows(Identity("bob", authenticator="passwords"), access)
     assert not await gate.allows(ANONYMOUS, access)
     assert not gate.open
+
+
+# -- authorizers of one authenticator's callers --------------------------------------------
+
+
+class Scope(Policy):
+    """Decides on the bearers of tokens alone; none of them may do anything but pull `a`."""
+
+    name = "scope"
+    authenticator = "bearer"
+
+    def __init__(self) -> None:
+        super().__init__(
+            lambda _, access: (
+                Decision.ALLOW
+                if access.name in ("a", "base") and access.actions in (("pull",), ("*",))
+                else Decision.DENY
+            )
+        )
+
+
+CAROL = {"Authorization": "Bearer carol"}
+
+
+async def test_an_authorizer_of_one_authenticator_says_nothing_of_others() -> None:
+    """Who came with a password may do everything, as if there were no tokens."""
+    async with serving(Uses(Bearer(), Scope()), Uses(users())) as client:
+        assert (await post_blob(client, "a", DATA, auth=ANN)).status_code == 201
+        assert (await post_blob(client, "b", DATA, auth=ANN)).status_code == 201
+        assert (await client.get(pull("b"), auth=BOB)).content == DATA
+        assert (await client.get(pull("a"), headers=CAROL)).content == DATA
+        assert (await client.get(pull("b"), headers=CAROL)).status_code == 401
+        assert (await post_blob(client, "a", DATA, headers=CAROL)).status_code == 401
+        assert (await client.get(pull("a"))).status_code == 401, "strangers are nobody's callers"
+
+
+async def test_an_authorizer_of_one_authenticator_beside_one_of_everybody() -> None:
+    policy = Policy(anybody_pulls)
+    async with serving(Uses(Bearer(), Scope()), Uses(users(), policy)) as client:
+        assert (await post_blob(client, "b", DATA, auth=BOB)).status_code == 201
+        assert (await client.get(pull("b"))).content == DATA
+        # Her token says less than what the policy would allow to anybody.
+        assert (await client.get(pull("b"), headers=CAROL)).status_code == 401
+
+
+# -- the catalog ---------------------------------------------------------------------------
+
+
+async def repositories(client: httpx.AsyncClient, *names: str) -> None:
+    for name in names:
+        await post_blob(client, name, DATA, auth=ANN)
+        assert (await put_manifest(client, name, "v1", image(DATA), auth=ANN)).status_code == 201
+
+
+class Shows(Policy):
+    """Everything is allowed, and the catalog shows repositories whose names begin with `a`."""
+
+    async def sees(self, identity: Identity, repository: str) -> Decision:
+        return Decision.ALLOW if repository.startswith("a") else Decision.ABSTAIN
+
+
+async def test_the_catalog_shows_what_authorizers_let_see() -> None:
+    async def shown(*plugins: object) -> list[str]:
+        async with serving(*plugins) as client:
+            await repositories(client, "a", "b", "ann/a", "bob/b")
+            answer = await client.get("/v2/_catalog", auth=ANN)
+            assert answer.status_code == 200
+            names: list[str] = answer.json()["repositories"]
+            return names
+
+    def allows(identity: Identity, access: Access) -> Decision:
+        return Decision.ALLOW
+
+    everything = ["a", "ann/a", "b", "bob/b"]
+    assert await shown(Uses(users())) == everything, "without an authorizer, all of it"
+    assert await shown(Uses(users(), Policy(allows))) == everything
+    assert await shown(Uses(users(), Shows(allows))) == ["a", "ann/a"]
+    assert await shown(Uses(users(), Shows(allows)), Uses(authorizer=Policy(allows))) == everything
+    bound = Shows(allows)
+    bound.authenticator = "somebody else's"
+    assert await shown(Uses(users(), bound)) == everything
+
+
+async def test_without_a_word_of_its_own_who_may_pull_sees() -> None:
+    policy = Policy(own_only)
+    ann = Identity("ann", authenticator="passwords")
+    assert await policy.sees(ann, "ann/app") is Decision.ALLOW
+    assert await policy.sees(ann, "shared/app") is Decision.ALLOW
+    assert await policy.sees(ann, "bob/app") is Decision.ABSTAIN
+
+
+# -- credentials that nobody can make anything of ------------------------------------------
+
+
+async def test_two_authorization_headers_are_refused() -> None:
+    """A proxy in front may have looked at the one, and the registry would look at the other."""
+    good, bad = (f"Basic {base64.b64encode(pair).decode()}" for pair in (b"ann:secret", b"ann:no"))
+    async with serving(Uses(users(), Policy(anybody_pulls))) as client:
+        for pair in ((good, bad), (bad, good), (good, good)):
+            headers = [("Authorization", value) for value in pair]
+            for path in ("/v2/", pull("a"), "/v2/_catalog"):
+                answer = await client.get(path, headers=headers)
+                assert answer.status_code == 400, path
+                assert error_of(answer)["message"] == "more than one Authorization header"
+                assert "www-authenticate" not in answer.headers
+
+
+class Shrugs(Passwords):
+    """Never finds credentials of its kind."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        return None
+
+    def challenge(self, request: AuthRequest, accesses: Sequence[Access], error: str = "") -> str:
+        return f'Example realm="{request.host}"'
+
+
+@pytest.mark.parametrize("value", ["Digest x", "Bearer x", "basic", "nonsense", "Basic"])
+async def test_credentials_that_nobody_takes_are_never_anonymous(value: str) -> None:
+    """Whoever sends credentials wants to be somebody, even where strangers may pull."""
+    async with serving(Uses(Shrugs(), Policy(anybody_pulls))) as client:
+        assert (await client.get(pull("a"))).status_code == 404
+        answer = await client.get(pull("a"), headers={"Authorization": value})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == 'Example realm="registry.test"'
+
+
+async def test_challenges_come_in_the_order_of_the_authenticators() -> None:
+    for plugins, schemes in (
+        ((Uses(Bearer()), Uses(Certificates()), Uses(users())), ["Bearer", "Basic"]),
+        ((Uses(users()), Uses(Bearer()), Uses(Certificates())), ["Basic", "Bearer"]),
+    ):
+        async with serving(*plugins) as client:
+            for headers in ({}, {"Authorization": "Bearer expired"}, {"Authorization": "X y"}):
+                answer = await client.get("/v2/", headers=headers)
+                assert answer.status_code == 401
+                found = answer.headers.get_list("www-authenticate")
+                assert [challenge.split()[0] for challenge in found] == schemes
+            assert (await client.get("/v2/", headers={"X-Certificate": "ann"})).status_code == 200
+
+
+async def test_where_no_challenge_helps_there_is_none() -> None:
+    """A 401 without a challenge is no answer (RFC 9110, section 15.5.2)."""
+    async with serving(Uses(Certificates())) as client:
+        answer = await client.get("/v2/")
+        assert answer.status_code == 403
+        assert error_of(answer)["code"] == "DENIED"
+        assert "certificate" in error_of(answer)["message"]
+        assert "www-authenticate" not in answer.headers
+        assert (await client.get("/v2/", headers={"X-Certificate": "ann"})).status_code == 200

@@ -1,0 +1,1 @@
+"""Who may do what, with the policy that a registry is run with."""

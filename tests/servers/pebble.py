@@ -98,7 +98,7 @@ def pebble(
     """
     directory.mkdir(parents=True, exist_ok=True)
     port, management, dns, dns_management = (free_port() for _ in range(4))
-    root = _certify(directory)
+    root = certify(directory)
     settings = directory / "pebble.json"
     settings.write_text(
         json.dumps(
@@ -146,8 +146,8 @@ def pebble(
     return Pebble(url, root, proofs, f"https://127.0.0.1:{management}", process, names)
 
 
-def _certify(directory: Path) -> Path:
-    """The certificate of the authority's own server."""
+def certify(directory: Path) -> Path:
+    """The certificate of an authority's own server at 127.0.0.1; `key.pem` is beside it."""
     path = directory / "root.pem"
     if path.exists():
         return path

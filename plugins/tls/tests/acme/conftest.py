@@ -77,7 +77,12 @@ def options(tmp_path: Path) -> Callable[..., LetsEncrypt]:
 
 
 def signed(
-    host: str = HOST, *, begins: float, ends: float, key: ec.EllipticCurvePrivateKey | None = None
+    host: str = HOST,
+    *,
+    begins: float,
+    ends: float,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    issuer: bool = True,
 ) -> bytes:
     """A private key and a self-signed certificate, in one file as the Docker registry keeps them.
 
@@ -86,10 +91,11 @@ def signed(
         begins: Seconds since the epoch.
         ends: Likewise.
         key: The certificate's; the file gets another one if this is given.
+        issuer: Whether the certificate says by which key it was signed.
     """
     own = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -98,8 +104,11 @@ def signed(
         .not_valid_before(datetime.datetime.fromtimestamp(begins, datetime.UTC))
         .not_valid_after(datetime.datetime.fromtimestamp(ends, datetime.UTC))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key or own, hashes.SHA256())
     )
+    if issuer:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key((key or own).public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    certificate = builder.sign(key or own, hashes.SHA256())
     return private_pem(own) + certificate.public_bytes(serialization.Encoding.PEM)
 
 

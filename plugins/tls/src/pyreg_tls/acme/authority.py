@@ -47,6 +47,19 @@ OPEN = frozenset({"pending", "ready", "processing", "valid"})
 """Of an order that can still bring a certificate."""
 
 
+NONSENSE = (
+    errors.Error,
+    josepy.errors.Error,
+    x509.ExtensionNotFound,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What the library raises where an authority does not keep to the protocol, or is none."""
+
+
 class Stopped(Exception):
     """The registry stops; whatever was under way goes on at its next start."""
 
@@ -334,8 +347,7 @@ class Authority:
                 refused=False,
                 wait=self._network.wait,
             ) from error
-        except (errors.Error, josepy.errors.Error, ValueError, LookupError, TypeError) as error:
-            # An authority that does not keep to the protocol, or is not one.
+        except NONSENSE as error:
             raise Failed(
                 f"{self._options.directoryurl} gave no proper answer: "
                 f"{type(error).__name__}: {str(error)[:500]}",

@@ -107,13 +107,26 @@ class TestAuthorizer(AuthorizerContract):
         ({"path": "auth"}, "path"),
         ({"path": "/a b"}, "path"),
         ({"realm": "registry.example.com/auth"}, "realm"),
-        ({"expiration": 59}, "expiration"),
+        ({"expiration": 300}, "expected a duration"),
+        ({"expiration": False}, "expected a duration"),
+        ({"expiration": "59s"}, "expiration"),
+        ({"expiration": "25h"}, "expiration"),
+        ({"expiration": "300"}, "expected a duration"),
+        ({"expiration": "5 minutes"}, "expected a duration"),
+        ({"expiration": True}, "expected a duration"),
         ({"refreshexpiration": -1}, "refreshexpiration"),
     ],
 )
 def test_options_that_cannot_be_meant(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         TokenServicePlugin.Options.model_validate({"keys": "/keys", **options})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200)])
+def test_durations(text: str, seconds: int) -> None:
+    options = {"keys": "/keys", "expiration": text, "refreshexpiration": "0"}
+    read = TokenServicePlugin.Options.model_validate(options)
+    assert (read.expiration, read.refreshexpiration) == (seconds, 0)
 
 
 @pytest.mark.anyio

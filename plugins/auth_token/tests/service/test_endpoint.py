@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
+from pyreg import Registry
 from pyreg.hooks import AuthRequest, Identity
-from tests.fixtures.in_process import error_of, image, post_blob, put_manifest
+from pyreg_auth_token.service.plugin import TokenServicePlugin
+from pyreg_storage_inmemory import InMemoryStorage
+from tests.fixtures.in_process import client_of, error_of, image, post_blob, put_manifest
 
 pytestmark = pytest.mark.anyio
 
@@ -427,3 +431,21 @@ async def test_a_name_beyond_ascii(service: Any) -> None:
     assert service.claims(answer.json()["token"])["sub"] == "änne"
     posted = await service.post(grant_type="password", username="änne", password="geheim ü")
     assert posted.status_code == 200
+
+
+async def test_in_front_of_a_host(keys: Path) -> None:
+    """An application that embeds the registry needs no route for the token service."""
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    plugin = TokenServicePlugin(TokenServicePlugin.Options(keys=str(keys)))
+    async with (
+        Registry(storage=InMemoryStorage(), plugins=[plugin]) as registry,
+        client_of(registry.front(host)) as client,
+    ):
+        assert (await client.get("/auth/token")).status_code == 200
+        assert (await client.post("/auth/token/")).status_code == 415
+        assert (await client.get("/auth/keys")).status_code == 200
+        assert (await client.get("/auth/other")).status_code == 418

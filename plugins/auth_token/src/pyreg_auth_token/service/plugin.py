@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from quart import Blueprint
 
 from pyreg.hooks import (
@@ -29,7 +30,21 @@ from pyreg_auth_token.service.refresh import RefreshTokens
 from pyreg_auth_token.service.watching import WatchedKeys
 from pyreg_auth_token.verifier import Verifier
 
-_DAY = 24 * 60 * 60
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"([0-9]{1,6})([smh])")
+
+
+def _seconds(value: object) -> object:
+    """Read a duration. A bare number would be nanoseconds elsewhere in the configuration."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return int(match[1]) * _UNITS[match[2]]
+    if value in (0, "0") and value is not False:
+        return 0
+    raise ValueError("expected a duration such as 90s, 5m or 720h")
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 class Options(BaseModel):
@@ -41,8 +56,8 @@ class Options(BaseModel):
         service: What it calls the registry that tokens are for; `aud` in its tokens.
         realm: The address of `path` for clients; "" takes the host that each client asked.
         path: Where tokens are issued. The public keys are beside it, as `keys`.
-        expiration: Seconds that a token is good for.
-        refreshexpiration: Seconds that a refresh token is good for; 0 for no refresh tokens.
+        expiration: How long a token is good for: `90s`, `5m`, `1h`.
+        refreshexpiration: How long a refresh token is good for; 0 for no refresh tokens.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -53,8 +68,8 @@ class Options(BaseModel):
     realm: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$")] = ""
     path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+$")] = "/auth/token"
     # Less than a minute is too short for older clients ("Token Response Fields").
-    expiration: Annotated[int, Field(ge=60, le=_DAY)] = 300
-    refreshexpiration: Annotated[int, Field(ge=0)] = 30 * _DAY
+    expiration: Annotated[Seconds, Field(ge=60, le=86_400)] = 300
+    refreshexpiration: Annotated[Seconds, Field(ge=0)] = 30 * 86_400
 
     @field_validator("path")
     @classmethod

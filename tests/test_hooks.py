@@ -6,17 +6,20 @@ import asyncio
 import base64
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from ipaddress import ip_network
+from typing import Any, Literal, cast
 
 import httpx
 import pytest
 import quart
 
 from pyreg import Registry
+from pyreg.api.address import Addresses
 from pyreg.errors import MANIFEST_INVALID, StorageFull
 from pyreg.hooks import (
     ANY,
     Access,
+    AccessControl,
     ASGIApp,
     Authenticator,
     Authorizer,
@@ -27,6 +30,7 @@ from pyreg.hooks import (
     EventSink,
     HookSpecs,
     Identity,
+    InvalidCredentials,
     ObjectInfo,
     Operation,
     Refused,
@@ -49,8 +53,8 @@ from tests.fixtures.wire import OCI_MANIFEST, sha256
 pytestmark = pytest.mark.anyio
 
 HOOKS = [name for name in dir(HookSpecs) if name.startswith("pyreg_")]
-ELSEWHERE = {"pyreg_cli", "pyreg_server_config"}
-"""Hooks that only a real command shows: see tests/test_plugin_command.py."""
+ELSEWHERE = {"pyreg_server_config"}
+"""Hooks that only a real server shows: see tests/test_plugin_command.py."""
 
 CONFIG = b"{}"
 LAYER = b"a layer"
@@ -185,6 +189,76 @@ async def test_pyreg_authorizer_the_first_decision_wins() -> None:
         assert (await post_blob(client, "free", LAYER)).status_code == 403
 
 
+class Answers:
+    """Has a route of its own that says who calls, and whether the caller may push `free`."""
+
+    def __init__(self) -> None:
+        self.access: AccessControl | None = None
+
+    @hookimpl
+    def pyreg_access(self, access: AccessControl) -> None:
+        assert self.access is None, "once"
+        self.access = access
+
+    @hookimpl
+    def pyreg_blueprint(self) -> quart.Blueprint | None:
+        access = self.access
+        assert access is not None, "before the routes are asked for"
+        blueprint = quart.Blueprint("answers", __name__)
+
+        @blueprint.get("/who")
+        async def who() -> dict[str, Any]:
+            request = access.request(cast(Scope, quart.request.scope))
+            try:
+                identity = await access.identify(
+                    request, without={quart.request.args.get("without", "")}
+                )
+            except InvalidCredentials as error:
+                return {"error": error.reason}
+            push = Access("repository", "free", ("pull", "push"))
+            return {
+                "name": identity.name,
+                "client": request.client,
+                "host": request.host,
+                "scheme": request.scheme,
+                "push": await access.allows(identity, push),
+            }
+
+        return blueprint
+
+
+async def test_pyreg_access_decides_for_routes_of_plugins_as_for_the_registry() -> None:
+    addresses = Addresses(trusted=[ip_network("127.0.0.0/8")])
+    authorizer = Authorizes(Named("free", Decision.ALLOW))
+    ann = {"Authorization": "Basic " + base64.b64encode(b"ann:secret").decode()}
+    async with serving(Authenticates(), Answers(), addresses=addresses) as client:
+
+        async def who(**headers: str) -> dict[str, Any]:
+            answer: dict[str, Any] = (await client.get("/who", headers=headers)).json()
+            return answer
+
+        assert await who() == {
+            "name": "", "client": "127.0.0.1", "host": "registry.test", "scheme": "http",
+            "push": False,
+        }  # fmt: skip
+        forwarded = {
+            "X-Forwarded-For": "192.0.2.7",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "hub.test",
+        }
+        assert await who(**ann, **forwarded) == {
+            "name": "ann", "client": "192.0.2.7", "host": "hub.test", "scheme": "https",
+            "push": True,
+        }  # fmt: skip
+        assert (await who(Authorization="Digest x"))["error"]
+        answer = await client.get("/who?without=one-user", headers=ann)
+        assert answer.json()["error"], "nobody else takes these credentials"
+    async with serving(Authenticates(), authorizer, Answers()) as client:
+        assert (await client.get("/who")).json()["push"] is True
+    async with serving(Authorizes(Named("free", Decision.DENY)), Answers()) as client:
+        assert (await client.get("/who")).json()["push"] is False
+
+
 # -- events --------------------------------------------------------------------------------
 
 
@@ -275,7 +349,9 @@ async def test_pyreg_guard_refuses_a_delete(kind: Literal["tag", "manifest", "bl
     operation, _ = guard.asked[-1]
     assert (operation.action, operation.kind) == ("delete", kind)
     assert operation.target.digest == (sha256(LAYER) if kind == "blob" else digest)
-    assert operation.tags == (("v1",) if kind == "tag" else ())
+    # With a manifest, the tags that point at it go as well.
+    assert operation.tags == (() if kind == "blob" else ("v1",))
+    assert operation.current == ({} if kind == "blob" else {"v1": digest})
 
 
 async def test_pyreg_guard_refuses_a_mount() -> None:

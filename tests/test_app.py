@@ -414,3 +414,17 @@ async def test_health_says_that_nobody_needs_credentials(certified: bool, expose
             answer = await http.get("/debug/health")
     assert answer.status_code == 200
     assert list(answer.json().get("notes", {})) == (["access"] if exposed and not certified else [])
+
+
+async def test_health_when_the_storage_is_gone(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    async with (
+        Registry(storage=FilesystemStorage(str(root))) as registry,
+        client(registry) as http,
+    ):
+        assert (await http.get("/debug/health")).status_code == 200
+        root.rename(tmp_path / "away")
+        answer = await http.get("/debug/health")
+        assert answer.status_code == 503
+        assert "does not answer" in answer.json()["storage"]
+        assert str(tmp_path) not in answer.text

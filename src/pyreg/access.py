@@ -22,7 +22,6 @@ from pyreg.hooks.auth import (
     InvalidCredentials,
 )
 
-
 OPEN_TO_ALL = (
     "anyone who reaches this address can pull, push and delete: there is no authentication"
 )

@@ -22,7 +22,7 @@ from pyreg.content.rules import Rules
 from pyreg.content.store import Store
 from pyreg.content.uploads import Uploads
 from pyreg.errors import PluginError, StorageError
-from pyreg.health import health_blueprint
+from pyreg.health import health_blueprint, storage_check
 from pyreg.hooks.auth import Identity
 from pyreg.hooks.spec import ASGIApp, Receive, Scope, Send
 from pyreg.hooks.storage import StorageDriver
@@ -106,7 +106,9 @@ class Registry:
         self._starting = asyncio.Lock()
         self._quart = RegistryQuart(self)
         self._quart.register_blueprint(
-            health_blueprint(self.participants.health_checks(), self._notes)
+            health_blueprint(
+                [storage_check(self.driver), *self.participants.health_checks()], self._notes
+            )
         )
         for blueprint in self.participants.blueprints():
             self._quart.register_blueprint(blueprint)

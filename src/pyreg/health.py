@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from quart import Blueprint, Response
 
+from pyreg.errors import StorageError
+from pyreg.hooks.storage import StorageDriver
+
+log = logging.getLogger("pyreg")
+
+PATIENCE = 5.0
+"""Seconds in which the storage must answer."""
+
 BLUEPRINT = "pyreg-health"
+
+
+def storage_check(driver: StorageDriver) -> Callable[[], Awaitable[str | None]]:
+    """A check that the storage answers.
+
+    Args:
+        driver: Of an open storage.
+    """
+
+    async def storage() -> str | None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await driver.list("", delimiter="/", limit=1)
+        except (StorageError, TimeoutError) as error:
+            # The address is as public as the registry: no keys, no names of services.
+            log.error("the storage is not well: %s: %s", type(error).__name__, error)
+            return "the storage does not answer as it should; the log says more"
+        return None
+
+    return storage
 
 
 def health_blueprint(
@@ -32,7 +62,7 @@ def health_blueprint(
     @blueprint.get("/debug/health")
     async def health() -> Response:
         report: dict[str, Any] = {
-            getattr(check, "__qualname__", repr(check)): message
+            getattr(check, "__name__", repr(check)): message
             for check in checks
             if (message := await check()) is not None
         }

@@ -15,7 +15,6 @@ from pyreg.content.names import (
     is_name,
     is_tag,
     parse_reference,
-    referrers_tag,
 )
 from pyreg.errors import RegistryError
 from pyreg.instrument import check_key
@@ -65,14 +64,6 @@ def test_references(text: str) -> None:
         assert isinstance(parsed, Digest) == (":" in text)
         return
     assert code == ("DIGEST_INVALID" if ":" in text else "TAG_INVALID")
-
-
-@given(st.text(min_size=1), st.text(min_size=1))
-def test_referrers_tags_are_tags(algorithm: str, encoded: str) -> None:
-    """ "Referrers Tag Schema": truncated, and with only the characters of a tag."""
-    tag = referrers_tag(f"{algorithm}:{encoded}")
-    assert len(tag) <= 32 + 1 + 64
-    assert re.fullmatch(r"[a-zA-Z0-9._-]+", tag)
 
 
 def test_names_are_linear() -> None:

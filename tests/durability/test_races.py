@@ -13,7 +13,7 @@ from pyreg.errors import StorageUnavailable
 from pyreg.hooks import ANY, Condition, ObjectInfo, StorageDriver, hookimpl
 from pyreg.instrument import Instrumented
 from pyreg_storage_filesystem import FilesystemStorage
-from pyreg_storage_inmemory import InMemoryStorage
+from pyreg_storage_inmemory import InMemoryStorage, InMemoryStore
 from tests.fixtures.in_process import image, post_blob, put_manifest, serving
 from tests.fixtures.wire import sha256
 
@@ -160,3 +160,40 @@ async def test_a_closing_request_may_be_repeated_wherever_it_was_killed(
         assert (await third.get(f"/v2/a/blobs/{digest}")).content == b"".join(parts)
         assert (await third.get(location)).status_code == 404
     assert not list(tmp_path.rglob("_uploads")), "nothing is left of the upload"
+
+
+async def test_a_cancelled_upload_stays_cancelled() -> None:
+    """By another request, between the look for the upload and its first record."""
+    held = Held(InMemoryStorage(), "pyreg.json")
+    async with serving(storage=held) as client:
+        location = (await client.post("/v2/a/blobs/uploads/")).headers["location"]
+        held.armed = True
+        sending = asyncio.create_task(client.patch(location, content=b"too late"))
+        async with held.meanwhile():
+            assert (await client.delete(location)).status_code == 204
+        assert (await sending).status_code == 404
+        assert (await client.get(location)).status_code == 404
+        page = await held.list("docker/registry/v2/repositories/a/_uploads/")
+        assert not page.entries
+
+
+class Full(Instrumented):
+    """A driver that cannot bring an upload to its place."""
+
+    @hookimpl
+    def pyreg_storage(self) -> StorageDriver:
+        return self
+
+    async def finish(self, state: str, *, key: str | None = None) -> ObjectInfo:
+        raise StorageUnavailable("not now")
+
+
+async def test_an_upload_that_fails_at_the_end_leaves_no_link() -> None:
+    """It would show the blob as soon as another repository has it."""
+    store = InMemoryStore()
+    async with serving(storage=Full(InMemoryStorage(store))) as client:
+        assert (await post_blob(client, "a", b"blob")).status_code == 503
+    async with serving(storage=InMemoryStorage(store)) as client:
+        assert (await post_blob(client, "b", b"blob")).status_code == 201
+        assert (await client.head(f"/v2/b/blobs/{sha256(b'blob')}")).status_code == 200
+        assert (await client.head(f"/v2/a/blobs/{sha256(b'blob')}")).status_code == 404

@@ -215,7 +215,49 @@ def test_the_same_tag_twice(server: Live, name: str) -> None:
         content=body,
         headers={"Content-Type": OCI_MANIFEST},
     )
-    assert answer.headers.get_list("oci-tag") == ["a", "b"]
+    assert answer.headers.get_list("oci-tag") == ["a, b"]
+
+
+def test_many_tags_are_few_headers(server: Live, name: str) -> None:
+    """RFC 9110, section 5.3: a list in few lines. Many clients take no more than 100 headers."""
+    body = encoded(image(server, name))
+    tags = [f"t{number}" for number in range(99)]
+    answer = server.http.put(
+        f"/v2/{name}/manifests/{digest_of(body)}?" + "&".join(f"tag={tag}" for tag in tags),
+        content=body,
+        headers={"Content-Type": OCI_MANIFEST},
+    )
+    assert answer.status_code == 201
+    lines = answer.headers.get_list("oci-tag")
+    assert len(lines) == 10
+    assert [tag.strip() for line in lines for tag in line.split(",")] == tags
+
+
+def test_conditional_pushes(server: Live, name: str) -> None:
+    """RFC 9110, section 13.1, on the tag, or the digest, that is pushed to."""
+    old, new = encoded(image(server, name)), encoded(index())
+    path, here = f"/v2/{name}/manifests/v1", f'"{digest_of(old)}"'
+
+    def push(body: bytes, at: str = path, kind: str = OCI_INDEX, **condition: str) -> int:
+        headers = {name.replace("_", "-"): value for name, value in condition.items()}
+        answer = server.http.put(at, content=body, headers={"Content-Type": kind, **headers})
+        if answer.status_code == 412:
+            error(answer, 412, "DENIED")
+        return answer.status_code
+
+    assert push(old, kind=OCI_MANIFEST, If_Match="*") == 412
+    assert server.http.get(path).status_code == 404
+    assert push(old, kind=OCI_MANIFEST, If_None_Match="*") == 201
+    assert push(new, If_None_Match="*") == 412
+    assert push(new, If_None_Match=f'"sha256:{"0" * 64}", {here}') == 412
+    assert push(new, If_Match=f'"sha256:{"0" * 64}"') == 412
+    assert push(new, If_Match=f"W/{here}") == 412  # compared strongly
+    assert server.http.get(path).headers["etag"] == here
+    assert push(new, If_Match=f'"sha256:{"0" * 64}", {here}') == 201
+    assert push(new, If_Match="*", If_None_Match=here) == 201
+    by_digest = f"/v2/{name}/manifests/{digest_of(new)}"
+    assert push(new, by_digest, If_None_Match="*") == 412
+    assert push(new, by_digest, If_Match="*") == 201
 
 
 TAGS = ["-a", ".a", "a b", "a:b", "ä", "a\x00", "", "a" * 129, "a%", "a\n", "..", "a+b"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pyreg.api.message import Request
 
 MAX_RANGES = 16
 """Ranges in one request; more are answered with the whole, as RFC 9110 14.2 advises."""
 
-_SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+_SPEC = re.compile(r"([0-9]{0,40})-([0-9]{0,40})")
 
 
 def etag(digest: str) -> bytes:
@@ -24,6 +25,31 @@ def unchanged(request: Request, digest: str) -> bool:
         return True
     values = (item.strip().removeprefix("W/") for item in header.split(","))
     return any(value in (f'"{digest}"', digest) for value in values)
+
+
+def precondition(request: Request) -> Callable[[str | None], bool] | None:
+    """What `If-Match` and `If-None-Match` ask of what a write would replace.
+
+    RFC 9110, sections 13.1.1 and 13.1.2.
+
+    Returns:
+        None if they ask nothing; else a function of the digest that is there now, or of None,
+        that says whether the write may go on.
+    """
+    match, none_match = (
+        [item.strip() for line in request.headers(name) for item in line.split(",")]
+        for name in (b"if-match", b"if-none-match")
+    )
+    if not match and not none_match:
+        return None
+
+    def holds(digest: str | None) -> bool:
+        def named(tags: list[str]) -> bool:
+            return digest is not None and ("*" in tags or f'"{digest}"' in tags)
+
+        return (not match or named(match)) and not named(none_match)
+
+    return holds
 
 
 class Unsatisfiable(Exception):

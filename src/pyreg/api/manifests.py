@@ -6,11 +6,13 @@ import json
 
 from pyreg.api.accept import accepts
 from pyreg.api.call import Call
-from pyreg.api.conditions import etag, unchanged
+from pyreg.api.conditions import etag, precondition, unchanged
 from pyreg.api.message import Response, empty
 from pyreg.content.manifests import StoredManifest
 from pyreg.content.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from pyreg.errors import MANIFEST_UNKNOWN, TAG_INVALID, RegistryError
+
+_LINE = 10  # tags in one line of OCI-Tag
 
 
 async def get_manifest(call: Call) -> Response:
@@ -68,14 +70,22 @@ async def put_manifest(call: Call) -> Response:
             TAG_INVALID, "tag parameters go with a push by digest", detail={"tag": extra[:10]}
         )
     pushed = await call.repository.manifests.put(
-        payload, call.reference, media_type=request.header(b"content-type"), tag=extra
+        payload,
+        call.reference,
+        media_type=request.header(b"content-type"),
+        tag=extra,
+        expected=precondition(request),
     )
     headers = [
         call.location(f"/v2/{call.name}/manifests/{pushed.digest}"),
         (b"docker-content-digest", pushed.digest.encode("ascii")),
     ]
     if extra:
-        headers += [(b"oci-tag", tag.encode("ascii")) for tag in pushed.tags]
+        # Lines of several tags: many clients take no more than 100 headers.
+        headers += [
+            (b"oci-tag", ", ".join(pushed.tags[at : at + _LINE]).encode("ascii"))
+            for at in range(0, len(pushed.tags), _LINE)
+        ]
     if pushed.subject:
         headers.append((b"oci-subject", pushed.subject.encode("ascii")))
     return empty(201, *headers)

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pyreg.errors import (
-    BLOB_UPLOAD_INVALID,
     MANIFEST_TOO_LARGE,
+    QUERY_INVALID,
     SIZE_INVALID,
     URI_TOO_LONG,
     ErrorCode,
@@ -198,8 +198,8 @@ class Request:
         """All values of a query parameter.
 
         Raises:
-            RegistryError: BLOB_UPLOAD_INVALID (400) for a query that cannot be read, 414 for one
-                with more than `MAX_PARAMETERS`.
+            RegistryError: QUERY_INVALID (400) for a query that cannot be read, 414 for one with
+                more than `MAX_PARAMETERS`.
         """
         if self._parameters is None:
             query = self.scope.get("query_string") or b""
@@ -214,9 +214,7 @@ class Request:
                     errors="strict",
                 )
             except ValueError:
-                raise RegistryError(
-                    BLOB_UPLOAD_INVALID, "the query cannot be read: not ASCII, or not UTF-8"
-                ) from None
+                raise RegistryError(QUERY_INVALID) from None
         return [value for key, value in self._parameters if key == name]
 
     def parameter(self, name: str) -> str | None:

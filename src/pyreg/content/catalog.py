@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from pyreg.content import layout
-from pyreg.content.names import MAX_NAME
+from pyreg.content.names import MAX_NAME, is_component
 from pyreg.content.order import children
 from pyreg.content.store import Store
 from pyreg.content.tags import NamePage
-
-_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
-
-
-def _valid(component: str) -> bool:
-    return _COMPONENT.fullmatch(component) is not None
 
 
 async def repositories(
@@ -55,7 +48,7 @@ async def _below(
         # With a "/" in `last`, whatever only goes on the first component has been shown.
         after=first + ".~" if slash else first,
         batch=batch,
-        valid=_valid,
+        valid=is_component,
         exists=is_repository,
     ):
         name = parent + component

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from pyreg.content import layout, tags
@@ -17,10 +18,14 @@ from pyreg.errors import (
     MANIFEST_BLOB_UNKNOWN,
     MANIFEST_TOO_LARGE,
     MANIFEST_UNKNOWN,
+    PRECONDITION_FAILED,
     ErrorItem,
     RegistryError,
 )
 from pyreg.hooks.events import Descriptor, Operation
+
+_LARGE = 128 * 1024  # bytes of a manifest that is not read between other requests
+_TURN = 50  # references that are looked up before others get their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Manifests:
             if found is None:
                 raise tags.unknown_tag(parsed)
             digest, tag = found, parsed
-        if await store.link(layout.revision_link(name, digest)) is None:
+        if not await self._has_revision(digest):
             raise _unknown(digest)
         stored = await store.manifest(digest)
         if stored is None:
@@ -99,6 +104,7 @@ class Manifests:
         *,
         media_type: str | None = None,
         tag: str | Sequence[str] = (),
+        expected: Callable[[str | None], bool] | None = None,
     ) -> PushedManifest:
         """Store a manifest, durably, and point tags at it.
 
@@ -109,11 +115,13 @@ class Manifests:
             reference: A tag, or the digest that the bytes must have; None for neither.
             media_type: The Content-Type; None if the manifest itself says what it is.
             tag: Tags besides the reference.
+            expected: Asked with the digest that the reference leads to at the moment of the
+                commit, or None; False refuses the push.
 
         Raises:
             RegistryError: MANIFEST_INVALID (413 if too large), DIGEST_INVALID, TAG_INVALID,
-                MANIFEST_BLOB_UNKNOWN for each missing reference, UNSUPPORTED while read-only, or
-                whatever a guard refuses with.
+                MANIFEST_BLOB_UNKNOWN for each missing reference, UNSUPPORTED while read-only,
+                PRECONDITION_FAILED, or whatever a guard refuses with.
         """
         store, name, rules = self._store, self._name, self._store.rules
         rules.require_writable()
@@ -123,7 +131,10 @@ class Manifests:
             raise RegistryError(
                 MANIFEST_TOO_LARGE, f"a manifest has at most {rules.max_manifest} bytes"
             )
-        manifest = parse(payload, media_type)
+        if len(payload) > _LARGE:
+            manifest = await asyncio.to_thread(parse, payload, media_type)
+        else:
+            manifest = parse(payload, media_type)
         if isinstance(parsed, Digest):
             digest = Digest.of(payload, parsed.algorithm)
             if not same(digest, parsed):
@@ -153,8 +164,10 @@ class Manifests:
             manifest=manifest.document,
             references=manifest.references,
         )
-        async for move in tags.moves(store, operation):
+        async for move in tags.moves(store, operation, looking=expected is not None):
             with move:
+                if expected is not None:
+                    await self._check_expected(expected, parsed, move.operation)
                 async with store.journal.writing(move.operation, self._caller):
                     # In this order, each step durable: whatever is visible is whole.
                     await store.put_content(digest, payload)
@@ -232,6 +245,20 @@ class Manifests:
                     yield digest
             after = page.after
 
+    async def _check_expected(
+        self,
+        expected: Callable[[str | None], bool],
+        reference: Digest | str | None,
+        operation: Operation,
+    ) -> None:
+        current: str | None
+        if isinstance(reference, Digest):
+            current = reference if await self._has_revision(reference) else None
+        else:
+            current = None if reference is None else operation.current.get(reference)
+        if not expected(current):
+            raise RegistryError(PRECONDITION_FAILED, detail={"current": current})
+
     async def _check_references(self, manifest: Manifest) -> None:
         name, rules = self._name, self._store.rules
         if not rules.validate:
@@ -239,7 +266,9 @@ class Manifests:
         rules.check_urls(manifest.references)
         missing: list[ErrorItem] = []
         wanted = {item.digest: item for item in manifest.references}
-        for digest, descriptor in wanted.items():
+        for number, (digest, descriptor) in enumerate(wanted.items(), 1):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)  # local drivers answer without a pause
             child = bool(manifest.manifests)
             if not (rules.required_child if child else rules.required)(descriptor):
                 continue
@@ -259,6 +288,20 @@ class Manifests:
         link = layout.revision_link if manifest else layout.layer_link
         stored = await self._store.link(link(self._name, digest))
         return stored is not None and await self._store.blob_info(stored) is not None
+
+    async def _has_revision(self, digest: Digest) -> bool:
+        """Whether the repository has a manifest.
+
+        The Docker registry 2.1.0 linked manifests where layers are linked; its successors find
+        them there, too.
+        """
+        store, name = self._store, self._name
+        if await store.link(layout.revision_link(name, digest)) is not None:
+            return True
+        if await store.link(layout.layer_link(name, digest)) != digest:
+            return False
+        info = await store.blob_info(digest)
+        return info is not None and info.size <= store.rules.max_manifest
 
 
 def _unknown(digest: Digest) -> RegistryError:

@@ -10,14 +10,20 @@ from pyreg.errors import NAME_INVALID, TAG_INVALID, RegistryError
 MAX_NAME = 255
 """Characters of a repository's name, as in the Docker registry."""
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_COMPONENT = re.compile(_PART)
+_NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 def is_name(text: str) -> bool:
     """Whether the text is a repository's name."""
     return len(text) <= MAX_NAME and _NAME.fullmatch(text) is not None
+
+
+def is_component(text: str) -> bool:
+    """Whether the text can stand between two `/` of a repository's name."""
+    return _COMPONENT.fullmatch(text) is not None
 
 
 def check_name(text: str) -> str:
@@ -65,12 +71,3 @@ def parse_reference(text: str) -> Digest | str:
         RegistryError: DIGEST_INVALID for what has a colon, TAG_INVALID for anything else.
     """
     return Digest.parse(text) if ":" in text else check_tag(text)
-
-
-def referrers_tag(digest: str) -> str:
-    """The tag under which older clients keep the referrers of a manifest.
-
-    OCI distribution specification, "Referrers Tag Schema".
-    """
-    algorithm, _, encoded = digest.partition(":")
-    return re.sub(r"[^a-zA-Z0-9._-]", "-", f"{algorithm[:32]}-{encoded[:64]}")

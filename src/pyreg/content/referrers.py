@@ -7,9 +7,9 @@ by itself when a repository's referrers are first asked for, or at any time by `
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,27 +65,44 @@ class Referrers:
             RegistryError: DIGEST_INVALID.
         """
         subject = Digest.parse(digest)
-        await self._index_once()
+        indexed = await self._index_once()
         most = self._store.rules.max_referrers
         limit = most if limit is None else min(limit, most)
-        prefix = layout.referrers(self._name, subject)
         found: list[Mapping[str, Any]] = []
         size = 0
+        source = self._listed(subject, last) if indexed else self._searched(subject, last)
+        async for descriptor in source:
+            if artifact_type is not None and descriptor.get("artifactType") != artifact_type:
+                continue
+            size += len(json.dumps(descriptor))
+            if len(found) >= limit or (found and size > MAX_PAGE_BYTES):
+                return ReferrersPage(tuple(found), _name_of(found[-1]) if found else None)
+            found.append(descriptor)
+        return ReferrersPage(tuple(found), None)
+
+    async def _listed(self, subject: Digest, last: str) -> AsyncIterator[Mapping[str, Any]]:
+        """The descriptors of a subject's referrers, from the index."""
+        prefix = layout.referrers(self._name, subject)
         after: str | None = prefix + last if last else ""
-        while after is not None and limit > 0:
+        while after is not None:
             page = await self._store.driver.list(prefix, after=after)
             for entry in page.entries:
                 descriptor = await self._descriptor(entry.key)
-                if descriptor is None:
-                    continue
-                if artifact_type is not None and descriptor.get("artifactType") != artifact_type:
-                    continue
-                size += len(json.dumps(descriptor))
-                if len(found) == limit or (found and size > MAX_PAGE_BYTES):
-                    return ReferrersPage(tuple(found), _name_of(found[-1]))
-                found.append(descriptor)
+                if descriptor is not None:
+                    yield descriptor
             after = page.after
-        return ReferrersPage(tuple(found), None)
+
+    async def _searched(self, subject: Digest, last: str) -> AsyncIterator[Mapping[str, Any]]:
+        """The same where there is no index and none can be written: every manifest is read."""
+        found: dict[str, Mapping[str, Any]] = {}
+        async for manifest, digest in self._with_subject():
+            assert manifest.subject is not None
+            if manifest.subject.digest == subject:
+                descriptor = _descriptor_of(manifest, digest)
+                found[_name_of(descriptor)] = descriptor
+        for name in sorted(found):
+            if name > last:
+                yield found[name]
 
     async def _descriptor(self, key: str) -> Mapping[str, Any] | None:
         """A descriptor, if the repository still has the manifest."""
@@ -106,18 +123,9 @@ class Referrers:
     async def add(self, manifest: Manifest, digest: Digest) -> None:
         """Enter a manifest that has a subject, durably."""
         assert manifest.subject is not None
-        descriptor: dict[str, Any] = {
-            "mediaType": manifest.media_type,
-            "digest": digest,
-            "size": len(manifest.payload),
-        }
-        if manifest.artifact_type:
-            descriptor["artifactType"] = manifest.artifact_type
-        if manifest.annotations:
-            descriptor["annotations"] = manifest.annotations
         await self._store.driver.put(
             layout.referrer(self._name, Digest(manifest.subject.digest), digest),
-            json.dumps(descriptor, separators=(",", ":")).encode(),
+            json.dumps(_descriptor_of(manifest, digest), separators=(",", ":")).encode(),
         )
 
     async def remove(self, subject: Digest, digest: Digest) -> None:
@@ -130,41 +138,61 @@ class Referrers:
         Returns:
             How many have one.
         """
-        prefix = layout.revisions(self._name)
         count = 0
+        async for manifest, digest in self._with_subject():
+            await self.add(manifest, digest)
+            count += 1
+        await self._store.driver.put(layout.referrers_indexed(self._name), b"1")
+        return count
+
+    async def _with_subject(self) -> AsyncIterator[tuple[Manifest, Digest]]:
+        """Every manifest of the repository that has a subject."""
+        prefix = layout.revisions(self._name)
         after: str | None = ""
         while after is not None:
             page = await self._store.driver.list(prefix, after=after)
             for entry in page.entries:
                 digest = layout.parse_link(prefix, entry.key)
-                if digest is not None and await self._index_one(digest):
-                    count += 1
+                manifest = await self._decoded(digest) if digest is not None else None
+                if digest is not None and manifest is not None and manifest.subject is not None:
+                    yield manifest, digest
+            await asyncio.sleep(0)  # local drivers answer without a pause, others want a turn
             after = page.after
-        await self._store.driver.put(layout.referrers_indexed(self._name), b"1")
-        return count
 
-    async def _index_one(self, digest: Digest) -> bool:
+    async def _decoded(self, digest: Digest) -> Manifest | None:
         try:
             stored = await self._store.manifest(digest)
-            manifest = parse(stored[0]) if stored else None
+            return parse(stored[0]) if stored else None
         except (DamagedContent, RegistryError):
-            return False  # schema 1, or damaged: cannot be pulled, cannot refer to anything
-        if manifest is None or manifest.subject is None:
+            return None  # schema 1, or damaged: cannot be pulled, cannot refer to anything
+
+    async def _index_once(self) -> bool:
+        """Whether the index is complete; it is made now if need be, and if it may be written."""
+        if await self._store.has_link(layout.referrers_indexed(self._name)):
+            return True
+        revisions = await self._store.driver.list(layout.revisions(self._name), limit=1)
+        if not revisions.entries:
+            return True  # and nothing is left behind for a name that nobody pushed to
+        if self._store.rules.readonly:
             return False
-        await self.add(manifest, digest)
+        try:
+            await self.index()
+        except StorageDenied:  # a read-only medium
+            return False
         return True
 
-    async def _index_once(self) -> None:
-        if self._store.rules.readonly:
-            return  # whoever reads must not write; what is in the index already is listed
-        try:
-            await self._store.driver.stat(layout.referrers_indexed(self._name))
-        except ObjectNotFound:
-            revisions = await self._store.driver.list(layout.revisions(self._name), limit=1)
-            # Nothing to look through, and nothing to leave behind for a name nobody pushed to.
-            if revisions.entries:
-                with suppress(StorageDenied):  # a read-only medium: the same as above
-                    await self.index()
+
+def _descriptor_of(manifest: Manifest, digest: Digest) -> dict[str, Any]:
+    descriptor: dict[str, Any] = {
+        "mediaType": manifest.media_type,
+        "digest": digest,
+        "size": len(manifest.payload),
+    }
+    if manifest.artifact_type:
+        descriptor["artifactType"] = manifest.artifact_type
+    if manifest.annotations:
+        descriptor["annotations"] = manifest.annotations
+    return descriptor
 
 
 def _name_of(descriptor: Mapping[str, Any]) -> str:

@@ -69,6 +69,14 @@ class Store:
             self._links.put(key, (found.info.etag, digest), _LINK_COST)
         return digest
 
+    async def has_link(self, key: str) -> bool:
+        """Whether there is a link, whatever it holds."""
+        try:
+            await self.driver.stat(key)
+        except ObjectNotFound:
+            return False
+        return True
+
     async def link_condition(self, key: str) -> Condition:
         """The condition under which a link is as it is now; asked before `link`."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -12,7 +13,7 @@ from pyreg.content.digest import Digest
 from pyreg.content.journal import Caller
 from pyreg.content.names import check_tag, is_tag
 from pyreg.content.order import children
-from pyreg.content.store import Store
+from pyreg.content.store import DamagedContent, Store
 from pyreg.errors import (
     MANIFEST_UNKNOWN,
     NAME_UNKNOWN,
@@ -22,6 +23,8 @@ from pyreg.errors import (
 )
 from pyreg.hooks.events import Descriptor, Operation
 from pyreg.hooks.storage import ANY, Condition
+
+log = logging.getLogger("pyreg.content")
 
 _ATTEMPTS = 20  # to move a tag that others move, too
 
@@ -76,7 +79,7 @@ class Tags:
         if limit > 0:
 
             async def there(tag: str) -> bool:
-                return await self._store.link(layout.tag_link(self._name, tag)) is not None
+                return await self._store.has_link(layout.tag_link(self._name, tag))
 
             async for tag, below in children(
                 self._store.driver,
@@ -132,14 +135,18 @@ class Tags:
                 where deletes are disabled, or whatever a guard refuses with.
         """
         self._store.rules.require_deletable()
-        digest = await self.get(tag)
+        current: dict[str, str] = {}
+        try:
+            current[tag] = await self.get(tag)
+        except DamagedContent as error:
+            log.warning("%s is deleted: %s", error.key, error.message)
         operation = Operation(
             "delete",
             "tag",
             self._name,
-            Descriptor("", digest, 0),
+            Descriptor("", current.get(tag, ""), 0),
             tags=(tag,),
-            current={tag: digest},
+            current=current,
         )
         async with self._store.journal.writing(operation, self._caller):
             await remove(self._store, self._name, tag)
@@ -185,24 +192,35 @@ class Move:
         return kind is not None and issubclass(kind, PreconditionFailed)
 
 
-async def moves(store: Store, operation: Operation) -> AsyncIterator[Move]:
+async def moves(
+    store: Store, operation: Operation, *, looking: bool = False
+) -> AsyncIterator[Move]:
     """Attempts to point the tags of an operation at its target, until one is done.
 
     What a guard has allowed must be what is committed: where guards are asked, a tag moves only
     from where they were told that it points, and whenever another request was faster, they are
     asked again.
 
+    Args:
+        store: Where the tags are.
+        operation: The push.
+        looking: Do so without guards, too, since the client has a condition.
+
     Raises:
         StorageUnavailable: others keep moving the tags.
     """
+    looking = looking or store.journal.guarded
     name = operation.repository
     for _ in range(_ATTEMPTS):
         conditions: dict[str, Condition] = {}
         current: dict[str, str] = {}
-        for tag in operation.tags if store.journal.guarded else ():
+        for tag in operation.tags if looking else ():
             key = layout.tag_link(name, tag)
             conditions[tag] = await store.link_condition(key)
-            digest = await store.link(key)
+            try:
+                digest = await store.link(key)
+            except DamagedContent:
+                continue  # a push is what mends it
             if digest is not None:
                 current[tag] = digest
         move = Move(store, replace(operation, current=current), conditions)
@@ -255,7 +273,10 @@ async def pointing_at(store: Store, name: str, digest: Digest) -> AsyncIterator[
         page = await store.driver.list(prefix, delimiter="/", after=after)
         for entry in page.entries:
             tag = entry.key[len(prefix) : -1]
-            if is_tag(tag) and await store.link(layout.tag_link(name, tag)) == digest:
-                yield tag
+            try:
+                if is_tag(tag) and await store.link(layout.tag_link(name, tag)) == digest:
+                    yield tag
+            except DamagedContent as error:  # it points at nothing, so not at this manifest
+                log.warning("%s is passed over: %s", error.key, error.message)
         await asyncio.sleep(0)  # local drivers answer without a pause, others want a turn
         after = page.after

@@ -10,7 +10,6 @@ OCI distribution specification, "Pushing blobs".
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pyreg.content import layout
+from pyreg.content.adopt import adopt, forget_hash_states
 from pyreg.content.digest import (
     ALGORITHMS,
     CANONICAL,
@@ -102,9 +102,16 @@ class Uploads:
         Raises:
             RegistryError: BLOB_UPLOAD_UNKNOWN.
         """
-        return (await self._load(upload))[0]
+        return (await self._look(upload))[0]
 
     async def _load(self, upload: Upload) -> tuple[Progress, Condition]:
+        """As `_look`, and ready to go on: what the Docker registry left behind is taken over."""
+        progress, condition = await self._look(upload)
+        if progress.offset and not progress.state:
+            return await self._adopt(upload, condition)
+        return progress, condition
+
+    async def _look(self, upload: Upload) -> tuple[Progress, Condition]:
         """How far an upload has come, and under which condition that may be replaced."""
         driver = self.store.driver
         try:
@@ -116,11 +123,21 @@ class Uploads:
             condition = ANY if found.info.etag is None else Match(found.info.etag)
             if found.data:  # a first record that is not durable yet loses them with the power
                 return decode(found.data), condition
+        await self._check_begun(upload)
         try:
-            await driver.stat(layout.upload_started(upload.repository, upload.id))
+            size = (await driver.stat(upload.key)).size
         except ObjectNotFound:
-            raise unknown(upload) from None
-        return await self._adopt(upload, condition)
+            size = 0
+        return Progress(size, CANONICAL, None, ""), condition
+
+    async def _check_begun(self, upload: Upload) -> None:
+        """Whether an upload was begun, and not cancelled since.
+
+        Raises:
+            RegistryError: BLOB_UPLOAD_UNKNOWN.
+        """
+        if not await self.store.has_link(layout.upload_started(upload.repository, upload.id)):
+            raise unknown(upload)
 
     async def append(
         self,
@@ -180,7 +197,7 @@ class Uploads:
         self.store.rules.require_writable()
         async with self._alone(upload):
             if pieces is None:
-                progress = await self.status(upload)
+                progress, _ = await self._load(upload)
                 if start is not None and start != progress.offset:
                     raise out_of_order(progress)
             else:
@@ -226,6 +243,12 @@ class Uploads:
                 condition = await self._save(
                     upload, replace(before, state=state), condition, durable=False
                 )
+                # Whoever cancels it from now on finds the record; who just has, did not.
+                try:
+                    await self._check_begun(upload)
+                except RegistryError:
+                    await self._forget(upload)
+                    raise
             state, offset = await driver.append(
                 state, before.offset, aiter(hashed), durable=recorded
             )
@@ -302,16 +325,10 @@ class Uploads:
             "push", "blob", upload.repository, Descriptor(OCTETS, digest, progress.offset)
         )
         async with store.journal.writing(operation, caller):
-            # At once: a link shows nothing as long as the bytes are not in their place, and
-            # stable storage is slow enough to be waited for only once.
-            done = await asyncio.gather(
-                publish(driver, upload, replace(progress, state=state), digest, published),
-                store.put_link(layout.layer_link(upload.repository, digest), digest),
-                return_exceptions=True,
-            )
-            for failure in done:
-                if failure is not None:
-                    raise failure
+            # One after the other: the link of an upload that fails here would show the blob as
+            # soon as another repository has it.
+            await publish(driver, upload, replace(progress, state=state), digest, published)
+            await store.put_link(layout.layer_link(upload.repository, digest), digest)
 
     async def cancel(self, upload: Upload, *, missing_ok: bool = False) -> None:
         """Throw an upload away.
@@ -332,24 +349,15 @@ class Uploads:
         await self._discard(upload, progress)
 
     async def _adopt(self, upload: Upload, condition: Condition) -> tuple[Progress, Condition]:
-        """An upload without a record: a new one, or one that the Docker registry left behind."""
-        driver = self.store.driver
+        """Take over an upload that the Docker registry began."""
+        progress, hasher = await adopt(self.store.driver, upload)
         try:
-            await driver.stat(upload.key)
-        except ObjectNotFound:
-            return Progress(0, CANONICAL, None, ""), condition
-        hasher = Hasher(CANONICAL)
-        async with driver.read(upload.key) as reader:
-            # Its bytes are an object of their own, which cannot be gone on with: take them over.
-            state = await driver.begin_upload(upload.key)
-            hashed = Hashed(aiter(reader), hasher)
-            state, offset = await driver.append(state, 0, aiter(hashed))
-            await hashed.settled()
-        progress = Progress(offset, CANONICAL, hasher.digest(), state)
-        condition = await self._save(upload, progress, condition)
+            condition = await self._save(upload, progress, condition)
+        except RegistryError:  # another request was faster, or it was cancelled
+            await self.store.driver.abort(progress.state)
+            raise
         self._hashers.put(upload.id, hasher, 1)
-        states = await driver.list(layout.upload_hash_states(upload.repository, upload.id))
-        await driver.delete_many([entry.key for entry in states.entries])
+        await forget_hash_states(self.store.driver, upload)
         return progress, condition
 
     async def _discard(self, upload: Upload, progress: Progress) -> None:

@@ -286,8 +286,8 @@ class StorageDriver(ABC):
     async def delete(self, key: str, *, durable: bool = True) -> None:
         """Delete an object; it is gone for every reader when this returns. Idempotent.
 
-        Deleting a key that has no object also ends unfinished uploads to it, where a driver can
-        tell them without being given their state.
+        This also ends unfinished uploads to the key, where a driver can tell them without being
+        given their state.
 
         Args:
             key: Which.

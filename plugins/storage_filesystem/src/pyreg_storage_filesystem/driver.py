@@ -213,11 +213,11 @@ class FilesystemStorage(StorageDriver):
             except FileNotFoundError:
                 if not self._tree.present():
                     raise self._tree.vanished() from None
-                uploads.discard_orphans(self._tree, key)
             except OSError as error:
                 if error.errno in NOTHING_THERE or error.errno == errno.EISDIR:
                     continue
                 raise translate(error, key) from error
+            uploads.discard_orphans(self._tree, key)
             # Also where there was nothing: who deleted it may not be done with the directory.
             touched[os.path.dirname(path)] = None
         for directory in dict.fromkeys([self._tree.prune(directory) for directory in touched]):

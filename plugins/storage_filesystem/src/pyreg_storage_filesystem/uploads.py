@@ -301,7 +301,7 @@ def discard(tree: Tree, upload: Upload) -> None:
 
 
 def discard_orphans(tree: Tree, key: str) -> None:
-    """Remove every unfinished upload to a key that is deleted without there being an object.
+    """Remove every unfinished upload to a key that is deleted.
 
     Who lost power before the state of an upload was on stable storage can never name its file
     again, but will delete the key in the end.

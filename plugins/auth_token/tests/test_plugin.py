@@ -15,7 +15,7 @@ import pytest
 from plugins.auth_token.tests import tokens
 from plugins.auth_token.tests.tokens import grant, signed, token
 from pyreg.errors import PluginError
-from pyreg.hooks import Access
+from pyreg.hooks import Access, Authorizer, Decision, Identity, hookimpl
 from pyreg.testing import Credentials
 from pyreg_auth_token import remote, sources
 from pyreg_auth_token.grants import MAX_ENTRIES, Grants
@@ -85,6 +85,28 @@ async def test_a_key_that_is_taken_away(options: Options, monkeypatch: pytest.Mo
         assert await status(client, token("ES384")) == 200
         path.write_text(json.dumps({"keys": keys}))
         assert await status(client, old) == 200
+
+
+class Generous(Authorizer):
+    """Allows everybody everything."""
+
+    name = "generous"
+
+    async def authorize(self, identity: Identity, access: Access) -> Decision:
+        return Decision.ALLOW
+
+    @hookimpl
+    def pyreg_authorizer(self) -> Authorizer:
+        return self
+
+
+async def test_no_policy_adds_to_what_a_token_grants(options: Options) -> None:
+    for plugins in ([TokenPlugin(options), Generous()], [Generous(), TokenPlugin(options)]):
+        async with serving(*plugins) as client:
+            headers = {"Authorization": f"Bearer {token()}"}
+            answer = await client.post("/v2/team/app/blobs/uploads/", headers=headers)
+            assert answer.status_code == 401
+            assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize("option", ["rootcertbundle", "jwks"])

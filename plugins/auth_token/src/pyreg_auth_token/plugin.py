@@ -77,7 +77,11 @@ _Options = Options  # inside the class, `Options` is the attribute
 
 
 class TokenPlugin:
-    """Hands out authentication and authorization by tokens."""
+    """Hands out authentication and authorization by tokens.
+
+    It comes before other plugins, wherever it stands: a policy must not allow the bearer of a
+    token what the token does not grant.
+    """
 
     api_version: ClassVar[tuple[int, int]] = (1, 0)
     Options: ClassVar[type[_Options]] = _Options
@@ -98,12 +102,12 @@ class TokenPlugin:
         )
         self._authenticator = TokenAuthenticator(verifier, challenge)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def pyreg_authenticator(self) -> Authenticator:
         """Knows the bearers of tokens."""
         return self._authenticator
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def pyreg_authorizer(self) -> Authorizer:
         """Allows them what their tokens grant."""
         return TokenAuthorizer()

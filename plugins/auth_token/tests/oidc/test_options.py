@@ -87,6 +87,14 @@ def test_rules_of_one_issuer_have_one_key_set() -> None:
         options({**OWN, "jwks": "/a"}, {**OWN, "jwks": "/b"})
 
 
+def test_a_mistake_is_reported_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        options({**OWN, "maxlifetime": "1d"})
+    assert [mistake.path for mistake in caught.value.mistakes] == [
+        "auth.oidc.issuers[0].maxlifetime"
+    ]
+
+
 def test_no_rules() -> None:
     with pytest.raises(ConfigurationError, match="issuers"):
         options()

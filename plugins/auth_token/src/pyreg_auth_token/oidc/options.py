@@ -123,10 +123,12 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    issuers: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    issuers: tuple[Rule, ...]
 
     @model_validator(mode="after")
     def _agree(self) -> Options:
+        if not self.issuers:
+            raise ValueError("`issuers` is empty: name one whose tokens are accepted")
         places: dict[str, str] = {}
         for rule in self.issuers:
             if places.setdefault(rule.issuer, rule.jwks) != rule.jwks:

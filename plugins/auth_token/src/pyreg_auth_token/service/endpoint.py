@@ -301,7 +301,7 @@ def _basic(header: str) -> Credentials | None:
 
 
 def _refused(error: InvalidCredentials, asked: AuthRequest) -> Refusal:
-    log.info("a login from %s is refused: %s", asked.client or "a socket", error.reason)
+    log.info("no token for %s: %s", asked.client or "a socket", error.reason)
     if error.retry_after is not None:
         return Refusal(
             429,

@@ -234,6 +234,7 @@ def test_other_questions_are_left_to_others() -> None:
         Access("repository", "a", ("frobnicate",)),
         Access("repository", "a", ()),
         Access("repository", "a/../b", ("pull",)),
+        Access("repository", "a" * 256, ("pull",)),
     ):
         assert example.authorize(ANN, access) is Decision.ABSTAIN, access
     assert may(example, ANN, "*", "a")

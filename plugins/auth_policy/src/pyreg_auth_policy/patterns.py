@@ -39,7 +39,6 @@ Test = Callable[[str], bool]
 Kind = Literal["user", "group", "claim", "claimpath"]
 
 
-@lru_cache(maxsize=4096)
 def is_repository(name: str) -> bool:
     """Whether a text is a repository's name (OCI distribution specification, "Pulling manifests").
 
@@ -66,6 +65,8 @@ class Placeholder:
         Anything else, such as `a/b`, `..`, `*` or `Ann`, is no component of a repository's name,
         and so nobody reaches another repository by being called that.
         """
+        if len(value) > MAX_LENGTH:
+            return False
         return (is_repository if self.kind == "claimpath" else _is_component)(value)
 
 
@@ -188,6 +189,7 @@ def _in_component(text: str) -> str:
     return f"{first}{middle}[^/]*{last}(?![^/])"
 
 
+@lru_cache(maxsize=4096)
 def _is_component(text: str) -> bool:
     return _COMPONENT.fullmatch(text) is not None
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from pyreg.hooks import Access, Decision, Identity
 from pyreg_auth_policy import options
 from pyreg_auth_policy.callers import Condition, Groups
-from pyreg_auth_policy.patterns import Pattern, is_repository
+from pyreg_auth_policy.patterns import MAX_LENGTH, Pattern, Placeholder, is_repository
 
 ACTIONS = ("pull", "push", "delete", "list")
 """Everything that can be done with a repository; `list` is to find it in the catalog."""
@@ -79,6 +79,12 @@ class Verdict:
     rule: Rule | None = None
 
 
+_RuleAbout = tuple[Rule, tuple[Pattern, ...]]
+"""A rule about a repository; if there are patterns, one of them has to match for the caller."""
+
+_REMEMBERED = 4096
+"""For how many repositories and actions it is remembered which rules name them."""
+
 _NOTHING_SAID = Verdict(Decision.ABSTAIN)
 
 
@@ -109,6 +115,8 @@ class Policy:
         ]
         ordered = sorted(self.rules, key=lambda rule: rule.allows)
         self._index = {action: _index(ordered, action) for action in ACTIONS}
+        # Which rules name a repository is the same for each caller, save for placeholders.
+        self._about = lru_cache(_REMEMBERED)(self._find_rules)
         allowing = [rule for rule in self.rules if rule.allows]
         self.anonymous_ping = (
             # Then nobody can do more for having logged in, and so nobody is asked to.
@@ -144,17 +152,28 @@ class Policy:
             repository: A repository's name; about anything else, no rule says anything.
             action: One of `ACTIONS`; about any other, no rule says anything.
         """
-        index = self._index.get(action)
-        if index is None or not is_repository(repository):
+        if len(repository) > MAX_LENGTH:  # before it is remembered
             return _NOTHING_SAID
         values = partial(self.groups.values, identity)
-        for rule in index.about(repository):
-            for pattern in rule.patterns:
-                if pattern.matches(repository, values):
-                    if rule.concerns(identity):
-                        return Verdict(Decision.ALLOW if rule.allows else Decision.DENY, rule)
-                    break
+        for rule, undecided in self._about(repository, action):
+            if rule.concerns(identity) and (
+                not undecided or any(each.matches(repository, values) for each in undecided)
+            ):
+                return Verdict(Decision.ALLOW if rule.allows else Decision.DENY, rule)
         return _NOTHING_SAID
+
+    def _find_rules(self, repository: str, action: str) -> tuple[_RuleAbout, ...]:
+        """The rules about an action, and about a repository for some caller at least."""
+        index = self._index.get(action)
+        if index is None or not is_repository(repository):
+            return ()
+        found: list[_RuleAbout] = []
+        for rule in index.about(repository):
+            if any(each.matches(repository, _nothing) for each in rule.patterns):
+                found.append((rule, ()))
+            elif undecided := tuple(each for each in rule.patterns if each.placeholders):
+                found.append((rule, undecided))
+        return tuple(found)
 
     def _all(self, identity: Identity, repository: str, actions: Iterable[str]) -> Decision:
         decisions = [self.decide(identity, repository, action).decision for action in actions]
@@ -173,6 +192,10 @@ class Policy:
                 elif any(pattern.text == "**" for pattern in rule.patterns):
                     return Decision.DENY
         return found
+
+
+def _nothing(_: Placeholder) -> tuple[str, ...]:
+    return ()
 
 
 def _spelt_out(actions: Sequence[str]) -> Iterator[str]:

@@ -84,7 +84,7 @@ class PolicyFile:
             log.error("the old policy stays in force, since the new one has mistakes:\n%s", error)
         else:
             self.policy = policy
-            log.info("%s was read again: %d rules", self.path, len(policy.rules))
+            log.info("%s was read again; rules in it: %d", self.path, len(policy.rules))
         self._seen = version
 
 

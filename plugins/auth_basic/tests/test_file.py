@@ -11,7 +11,7 @@ import pytest
 from plugins.auth_basic.tests.conftest import lines, quick_hash, replace
 from pyreg.errors import PluginError
 from pyreg_auth_basic.entries import Users
-from pyreg_auth_basic.file import SETTLED, PasswordFile
+from pyreg_auth_basic.file import SETTLED, UNENDED, PasswordFile
 
 
 def names(users: Users) -> set[str]:
@@ -124,10 +124,31 @@ def test_a_file_that_is_being_written_is_left_alone_until_it_has_settled(path: P
 
     file = PasswordFile(str(path), sleep=sleep)
     file.load()
-    for cut in (0, 1, whole.index("\n") + 1):
+    for cut in (0, 1, len(whole) - 1):
         path.write_text("")
-        to_come[:] = [whole[:cut], whole]
+        to_come[:] = [whole[:cut], whole[:cut], whole]
         assert names(file.refresh()) == {"ann", "bea", "cid"}
+
+
+def test_a_writer_that_is_interrupted_in_the_middle_has_a_second(path: Path) -> None:
+    whole = path.read_text() + lines({"cid": "x"})
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == UNENDED - 1:
+            path.write_text(whole)
+
+    file = PasswordFile(str(path), sleep=sleep)
+    file.load()
+    slept.clear()
+    path.write_text("")
+    assert names(file.refresh()) == {"ann", "bea", "cid"}
+    path.write_text(whole.rstrip())
+    assert names(file.refresh()) == {"ann", "bea", "cid"}, "a last line without an end is good"
+    path.write_text("")
+    assert names(file.refresh()) == set()
+    assert sum(slept) < 5
 
 
 def test_a_file_that_never_settles_leaves_the_old_users_in_force(path: Path) -> None:
@@ -137,7 +158,7 @@ def test_a_file_that_never_settles_leaves_the_old_users_in_force(path: Path) -> 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if busy:
-            path.write_text("#" * len(slept))
+            path.write_text("#" * len(slept) + "\n")
 
     with pytest.raises(PluginError, match="being written all the time"):
         PasswordFile(str(path), sleep=sleep).load()

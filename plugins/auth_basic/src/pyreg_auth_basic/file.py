@@ -22,10 +22,14 @@ SETTLED = 0.05
 `htpasswd` among them, write over it in place, and for a moment it is empty or ends in the
 middle; for some microseconds it is even shorter without yet having another time."""
 
-LOOKS = 5
-"""How often a file that does not settle is looked at before the old users go on for a while."""
+UNENDED = 20
+"""So many times longer it takes for a file that does not end with the end of a line: on a busy
+machine its writer may have been interrupted."""
 
-FIRST_LOOKS = 100
+CHANGES = 5
+"""How often a file may change under our eyes before the old users go on for a while."""
+
+FIRST_CHANGES = 100
 """The same at the start, where there are no old users."""
 
 _OLD = "the users that were read before stay in force"
@@ -66,7 +70,7 @@ class PasswordFile:
         """
         with self._lock:
             try:
-                taken = self._take(FIRST_LOOKS)
+                taken = self._take(FIRST_CHANGES)
             except FileNotFoundError:
                 raise PluginError(
                     f"auth.htpasswd.path: there is no file {self.path}; make it, with a first "
@@ -86,7 +90,7 @@ class PasswordFile:
         """The users as of now; reads the file if it is another than before."""
         with self._lock:
             try:
-                if _signature(os.stat(self.path)) != self._seen and self._take(LOOKS):
+                if _signature(os.stat(self.path)) != self._seen and self._take(CHANGES):
                     log.info("%s has changed; users: %d", self.path, len(self.users.hashes))
                 self._unreadable = ""
             except OSError as error:
@@ -99,15 +103,16 @@ class PasswordFile:
                     log.error("%s:%d: %s; %s", self.path, number, what, _OLD)
             return self.users
 
-    def _take(self, looks: int) -> bool:
-        """Read it; False if it does not settle.
+    def _take(self, changes: int) -> bool:
+        """Read it; False if it changes too often.
 
         Raises:
             OSError: it cannot be read.
             BrokenFile: it can, and says nothing that makes sense.
         """
         seen = _signature(os.stat(self.path))
-        for _ in range(looks):
+        quiet = 0
+        while changes > 0:
             self._sleep(SETTLED)
             with open(self.path, "rb") as file:
                 before = _signature(os.fstat(file.fileno()))
@@ -116,10 +121,14 @@ class PasswordFile:
             if len(data) > LARGEST:
                 raise OSError(errno.EFBIG, f"it has more than {LARGEST} bytes")
             if seen == before == after:
-                self._seen = after  # a broken one need not be read again, either, as it is
-                self.users = parse_users(data)
-                return True
-            seen = after
+                quiet += 1
+                if data.endswith(b"\n") or quiet == UNENDED:
+                    self._seen = after  # a broken one need not be read again, either, as it is
+                    self.users = parse_users(data)
+                    return True
+            else:
+                seen, quiet = after, 0
+                changes -= 1
         return False
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyreg.errors import PluginError
@@ -88,10 +88,15 @@ def test_the_state_of_one_authority_says_nothing_of_another(cache: Cache) -> Non
     state = HostState(issuer=URL, directory=URL, order=f"{URL}/1", failures=3, retry=1e12)
     cache.keep_state(HOST, state)
     assert cache.state(HOST, URL) == state
-    assert cache.state(HOST, f"{URL}/other") == HostState(issuer=URL, directory=f"{URL}/other")
+    other = HostState(issuer=URL, directory=f"{URL}/other")
+    assert cache.state(HOST, f"{URL}/other") == other
+    other.failures = 1
+    cache.keep_state(HOST, other)
+    assert cache.state(HOST, f"{URL}/other") == other
+    assert cache.state(HOST, URL) == state
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'{"failures": "many"}', b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"", b"{", b'{"authorities": []}', b"\xff\xfe"])
 def test_a_damaged_state_is_begun_anew(
     data: bytes, cache: Cache, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +106,7 @@ def test_a_damaged_state_is_begun_anew(
     assert "damaged" in caplog.text
 
 
+@settings(deadline=None)  # each example waits for the disk
 @given(text=st.text() | st.sampled_from(["..", "../x", f"{TOKEN}/..", "acme_account+key", HOST]))
 def test_a_token_names_nothing_but_an_answer(
     text: str, tmp_path_factory: pytest.TempPathFactory

@@ -22,7 +22,7 @@ BEGIN = 1_800_000_000.0
 def held(signed: Callable[..., bytes]) -> Held:
     """A certificate for 90 days."""
     pem = signed(HOST, begins=BEGIN, ends=BEGIN + 90 * DAY)
-    return Held.of(x509.load_pem_x509_certificate(pem))
+    return Held.of(x509.load_pem_x509_certificate(pem), BEGIN)
 
 
 def state(**values: object) -> HostState:
@@ -30,28 +30,36 @@ def state(**values: object) -> HostState:
 
 
 def test_the_first_one_is_due_at_once() -> None:
-    assert due(None, state()) == 0.0
-    assert due(None, state(retry=BEGIN)) == BEGIN
+    assert due(None, state(), 0) == 0.0
+    assert due(None, state(retry=BEGIN), 0) == BEGIN
 
 
 def test_two_thirds_of_the_life_are_used(held: Held) -> None:
-    assert 57 * DAY <= due(held, state()) - BEGIN <= 60 * DAY
-    assert due(held, state(issuer="")) == due(held, state()), "the Docker registry's own"
+    assert 57 * DAY <= due(held, state(), BEGIN + 1) - BEGIN <= 60 * DAY
+    assert due(held, state(issuer=""), BEGIN + 1) == due(held, state(), BEGIN + 1), (
+        "the Docker registry's own"
+    )
 
 
 def test_a_pause_is_kept(held: Held) -> None:
-    assert due(held, state(retry=BEGIN + 70 * DAY)) == BEGIN + 70 * DAY
+    assert due(held, state(retry=BEGIN + 70 * DAY), BEGIN + 1) == BEGIN + 70 * DAY
 
 
 def test_another_authority_is_asked_at_once(held: Held) -> None:
-    assert due(held, state(issuer=B)) == 0.0
-    assert due(held, state(issuer=B, retry=BEGIN)) == BEGIN
+    assert due(held, state(issuer=B), BEGIN + 1) == 0.0
+    assert due(held, state(issuer=B, retry=BEGIN), BEGIN + 1) == BEGIN
+
+
+def test_what_came_meanwhile_is_another_s_work(held: Held) -> None:
+    """After a reload, old processes must not undo what new ones have done."""
+    other = state(issuer=B, renewal=BEGIN + DAY)  # of an earlier certificate of A
+    assert 57 * DAY <= due(held, other, BEGIN - 1) - BEGIN <= 60 * DAY
 
 
 def test_the_authority_s_word_counts_within_reason(held: Held) -> None:
-    assert due(held, state(renewal=BEGIN + 3 * DAY)) == BEGIN + 3 * DAY
-    assert due(held, state(renewal=BEGIN + 70 * DAY)) == BEGIN + 70 * DAY
-    assert due(held, state(renewal=BEGIN + 99 * DAY)) == pytest.approx(BEGIN + 75 * DAY)
+    assert due(held, state(renewal=BEGIN + 3 * DAY), BEGIN + 1) == BEGIN + 3 * DAY
+    assert due(held, state(renewal=BEGIN + 70 * DAY), BEGIN + 1) == BEGIN + 70 * DAY
+    assert due(held, state(renewal=BEGIN + 99 * DAY), BEGIN + 1) == pytest.approx(BEGIN + 75 * DAY)
 
 
 def test_certificates_of_one_day_are_not_renewed_in_one_moment(
@@ -60,7 +68,7 @@ def test_certificates_of_one_day_are_not_renewed_in_one_moment(
     moments = set()
     for _ in range(20):
         pem = signed(HOST, begins=BEGIN, ends=BEGIN + 90 * DAY)
-        moments.add(due(Held.of(x509.load_pem_x509_certificate(pem)), state()))
+        moments.add(due(Held.of(x509.load_pem_x509_certificate(pem), BEGIN), state(), 0))
     assert max(moments) - min(moments) > DAY / 2
 
 

@@ -47,7 +47,7 @@ LARGEST = 1 << 20
 
 
 class HostState(BaseModel):
-    """What has to be remembered of one host besides its certificate.
+    """What has to be remembered of one host and one authority, besides the certificate.
 
     Attributes:
         issuer: The authority that the certificate came from; "" if that is not known.
@@ -75,6 +75,16 @@ class HostState(BaseModel):
     retry: float = 0.0
     renewal: float = 0.0
     asked: float = 0.0
+
+
+class _HostFile(BaseModel):
+    """`HOST+state`. Each authority has an entry of its own: for a while after a reload, processes
+    with the old configuration and with the new one look at the same file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    issuer: str = ""
+    authorities: dict[str, HostState] = {}
 
 
 class Cache:
@@ -151,19 +161,25 @@ class Cache:
 
     def state(self, host: str, directory: str) -> HostState:
         """What is remembered of a host and an authority."""
-        data = self._read(f"{host}+state")
-        try:
-            state = HostState() if data is None else HostState.model_validate_json(data)
-        except ValidationError:
-            log.warning("%s+state in %s is damaged and is begun anew", host, self.directory)
-            state = HostState()
-        if state.directory == directory:
-            return state
-        return HostState(issuer=state.issuer, directory=directory)
+        file = self._host_file(host)
+        state = file.authorities.get(directory, HostState())
+        return state.model_copy(update={"issuer": file.issuer, "directory": directory})
 
     def keep_state(self, host: str, state: HostState) -> None:
-        """Replace it."""
-        self._write(f"{host}+state", state.model_dump_json(indent=1).encode())
+        """Replace it; only for the one who holds the lock."""
+        file = self._host_file(host)
+        file.issuer = state.issuer
+        file.authorities[state.directory] = state
+        parts = {"authorities": {"__all__": {"issuer", "directory"}}}
+        self._write(f"{host}+state", file.model_dump_json(indent=1, exclude=parts).encode())
+
+    def _host_file(self, host: str) -> _HostFile:
+        data = self._read(f"{host}+state")
+        try:
+            return _HostFile() if data is None else _HostFile.model_validate_json(data)
+        except ValidationError:
+            log.warning("%s+state in %s is damaged and is begun anew", host, self.directory)
+            return _HostFile()
 
     # -- answers to challenges -------------------------------------------------------------
 

@@ -48,20 +48,21 @@ class Held:
 
     Attributes:
         leaf: The certificate.
+        written: When its file was written, in seconds since the epoch.
         begins: Seconds since the epoch.
         ends: Likewise.
     """
 
     leaf: x509.Certificate
+    written: float
     begins: float
     ends: float
 
     @classmethod
-    def of(cls, leaf: x509.Certificate) -> Self:
+    def of(cls, leaf: x509.Certificate, written: float) -> Self:
         """What matters of a certificate."""
-        return cls(
-            leaf, leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-        )
+        begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        return cls(leaf, written, begins.timestamp(), ends.timestamp())
 
     def at(self, part: float) -> float:
         """The moment at which a part of its life is over, in seconds since the epoch."""
@@ -74,19 +75,26 @@ class Held:
         return self.at(SPENT - SPREAD * (self.leaf.serial_number % 1000) / 1000)
 
 
-def due(certificate: Held | None, state: HostState) -> float:
+def due(certificate: Held | None, state: HostState, started: float) -> float:
     """When to ask for a certificate, in seconds since the epoch.
+
+    A certificate of another authority is replaced at once, as when one goes over from a test
+    authority to the real one. But what came while we were running is the work of a process with
+    a newer configuration, and is left to it. Where a certificate comes from that the Docker
+    registry has left is not known, and it is taken for good.
 
     Args:
         certificate: The one that we have.
-        state: What is remembered of the host. A certificate of another authority is replaced at
-            once, as when one goes over from a test authority to the real one. Where a certificate
-            comes from that the Docker registry has left is not known, and it is taken for good.
+        state: What is remembered of the host and the authority.
+        started: When this process began to look after it, in seconds since the epoch.
     """
-    if certificate is None or state.issuer not in ("", state.directory):
+    if certificate is None:
         return state.retry
-    when = min(state.renewal or certificate.spent, certificate.at(LATEST))
-    return max(when, state.retry)
+    ours = state.issuer in ("", state.directory)
+    if not ours and certificate.written < started:
+        return state.retry
+    suggested = state.renewal if ours else 0.0
+    return max(min(suggested or certificate.spent, certificate.at(LATEST)), state.retry)
 
 
 def pause(failures: int, *, refused: bool, wanted: float = 0.0) -> float:

@@ -66,6 +66,7 @@ class Acme:
         self._cache = Cache(options.cachefile)
         self._answers = Answers(self._cache, options.hosts)
         self._binding_key = ""
+        self._started = time.time()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.files: tuple[Path, ...] = tuple(map(self._cache.certificate_path, options.hosts))
@@ -77,6 +78,7 @@ class Acme:
             PluginError: the directory or a file that the configuration names cannot be used.
         """
         await asyncio.to_thread(self._open)
+        self._started = time.time()
         self._stopping.clear()
         # A thread of its own, which nobody waits for when the process ends: the library can
         # neither be cancelled nor awaited. What it does survives being killed at any moment.
@@ -115,8 +117,9 @@ class Acme:
             try:
                 ssl.create_default_context(cafile=roots)
             except OSError as error:  # an ssl.SSLError is one, too
+                reason = error.strerror or error
                 raise PluginError(
-                    f"http.tls.letsencrypt.cacertificate {roots} cannot be used: {error}"
+                    f"http.tls.letsencrypt.cacertificate {roots} cannot be used: {reason}"
                 ) from error
 
     def _set_aside_if_damaged(self, path: Path) -> None:
@@ -160,7 +163,7 @@ class Acme:
     def _moments(self, host: str) -> tuple[float, float]:
         """When to ask for a certificate, and when for a suggestion of when to do that."""
         certificate, state = self._standing(host)
-        when = schedule.due(certificate, state)
+        when = schedule.due(certificate, state, self._started)
         return when, (float("inf") if certificate is None else max(state.asked, state.retry))
 
     def _standing(self, host: str) -> tuple[Held | None, HostState]:
@@ -168,6 +171,9 @@ class Acme:
         path = self._cache.certificate_path(host)
         try:
             found = load(Pair(path, path, awaited=True))
+            written = path.stat().st_mtime if found is not None else 0.0
+        except FileNotFoundError:
+            return None, state
         except CertificateError as error:
             log.warning("%s; a new certificate is asked for", error)
             return None, state
@@ -179,7 +185,7 @@ class Acme:
             if key.public_key() == leaf.public_key():
                 # We were killed when the certificate was there and the order not yet forgotten.
                 state = _fulfilled(state)
-        return Held.of(leaf), state
+        return Held.of(leaf, written), state
 
     def _complaints(self) -> str | None:
         now = time.time()
@@ -211,7 +217,7 @@ class Acme:
 
     def _ask_for(self, authority: Authority, host: str) -> None:
         certificate, state = self._standing(host)
-        if schedule.due(certificate, state) <= time.time():
+        if schedule.due(certificate, state, self._started) <= time.time():
             directory = self._options.directoryurl
             log.info(
                 "asking %s for a certificate for %s%s",
@@ -242,7 +248,7 @@ class Acme:
         """Remember a failure, so that not even a new process tries again too soon."""
         certificate, state = self._standing(host)
         now = time.time()
-        if schedule.due(certificate, state) > now:
+        if schedule.due(certificate, state, self._started) > now:
             log.info("no word on when to renew the certificate of %s: %s", host, error)
             later = max(now + SUGGESTIONS_FAILED, now + error.wait)
             self._cache.keep_state(host, state.model_copy(update={"asked": later}))

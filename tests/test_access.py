@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
 
 import httpx
 import pytest
+import quart
 
 from pyreg.access import Gate
+from pyreg.api.address import Addresses
 from pyreg.hooks import (
     ANONYMOUS,
     Access,
+    AccessControl,
     Authenticator,
     Authorizer,
     AuthRequest,
@@ -199,7 +204,6 @@ async def test_several_authenticators_each_knows_its_own() -> None:
         answer = await client.get(pull("a"))
         assert answer.status_code == 401
         assert answer.headers.get_list("www-authenticate") == [
-            'Basic realm="registry.test"',
             'Bearer realm="https://login.test/token",scope="repository:a:pull"',
         ]
         assert (await client.get("/v2/", auth=ANN)).status_code == 200
@@ -461,9 +465,15 @@ async def test_credentials_that_nobody_takes_are_never_anonymous(value: str) -> 
 
 
 async def test_challenges_come_in_the_order_of_the_authenticators() -> None:
+    """Basic is left out where there is Bearer: clients that see both fail at one of them."""
     for plugins, schemes in (
-        ((Uses(Bearer()), Uses(Certificates()), Uses(users())), ["Bearer", "Basic"]),
-        ((Uses(users()), Uses(Bearer()), Uses(Certificates())), ["Basic", "Bearer"]),
+        ((Uses(users()), Uses(Certificates()), Uses(Shrugs())), ["Basic", "Example"]),
+        ((Uses(Shrugs()), Uses(Certificates()), Uses(users())), ["Example", "Basic"]),
+        ((Uses(Bearer()), Uses(Certificates()), Uses(users())), ["Bearer"]),
+        (
+            (Uses(users()), Uses(Shrugs()), Uses(Bearer()), Uses(Certificates())),
+            ["Example", "Bearer"],
+        ),
     ):
         async with serving(*plugins) as client:
             for headers in ({}, {"Authorization": "Bearer expired"}, {"Authorization": "X y"}):
@@ -483,3 +493,81 @@ async def test_where_no_challenge_helps_there_is_none() -> None:
         assert "certificate" in error_of(answer)["message"]
         assert "www-authenticate" not in answer.headers
         assert (await client.get("/v2/", headers={"X-Certificate": "ann"})).status_code == 200
+
+
+async def test_an_empty_user_and_password_are_nobody() -> None:
+    """Podman and skopeo answer a Basic challenge so when they have no password."""
+    async with serving(Uses(users(), Policy(anybody_pulls))) as client:
+        for value in ("Basic Og==", "basic Og=="):
+            answer = await client.get(pull("a"), headers={"Authorization": value})
+            assert answer.status_code == 404, "nobody may pull, but there is nothing"
+            begun = await client.post("/v2/a/blobs/uploads/", headers={"Authorization": value})
+            assert begun.status_code == 401
+        answer = await client.get(pull("a"), headers={"Authorization": "Basic OjE="})
+        assert answer.status_code == 401
+
+
+async def test_who_decides_on_the_callers_of_one_authenticator_is_asked_first() -> None:
+    """A policy must not add to what a token grants."""
+
+    class OnlyAnn(Policy):
+        authenticator = "passwords"
+
+    everything = Policy(lambda *_: Decision.ALLOW)
+    mine = OnlyAnn(lambda _, access: Decision.ALLOW if access.name == "a" else Decision.DENY)
+    async with serving(Uses(users(), everything), Uses(authorizer=mine)) as client:
+        assert (await post_blob(client, "a", DATA, auth=ANN)).status_code == 201
+        assert (await post_blob(client, "b", DATA, auth=ANN)).status_code == 403
+        assert (await post_blob(client, "b", DATA)).status_code == 201, "nobody is no caller of it"
+
+
+@dataclass
+class Asks:
+    """Shows what a plugin's routes learn of a request."""
+
+    def __post_init__(self) -> None:
+        self.seen: list[AuthRequest] = []
+
+    @hookimpl
+    def pyreg_access(self, access: AccessControl) -> None:
+        self.access = access
+
+    @hookimpl
+    def pyreg_blueprint(self) -> quart.Blueprint:
+        blueprint = quart.Blueprint("asks", __name__)
+
+        @blueprint.get("/ask")
+        async def ask() -> str:
+            self.seen.append(self.access.request(quart.request.scope))
+            return "thanks"
+
+        return blueprint
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "address"),
+    [
+        ({}, {}, "http://registry.test"),
+        ({"prefix": "/p/"}, {}, "http://registry.test/p"),
+        (
+            {"external": "https://real.test:8443/x", "prefix": "/p"},
+            {},
+            "https://real.test:8443/x/p",
+        ),
+        (
+            {"trusted": [ip_network("127.0.0.0/8")]},
+            {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "outside.test"},
+            "https://outside.test",
+        ),
+        ({}, {"X-Forwarded-Host": "outside.test"}, "http://registry.test"),
+    ],
+)
+async def test_plugins_learn_the_address_that_the_caller_knows(
+    options: dict[str, Any], headers: dict[str, str], address: str
+) -> None:
+    plugin = Asks()
+    async with serving(plugin, addresses=Addresses(**options)) as client:
+        path = f"{options.get('prefix', '').rstrip('/')}/ask"
+        assert (await client.get(path, headers=headers)).text == "thanks"
+    [seen] = plugin.seen
+    assert f"{seen.scheme}://{seen.host}{seen.root}" == address

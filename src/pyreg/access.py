@@ -44,7 +44,9 @@ class Gate:
         self, authenticators: Sequence[Authenticator], authorizers: Sequence[Authorizer]
     ) -> None:
         self._authenticators = tuple(authenticators)
-        self._authorizers = tuple(authorizers)
+        # Those of one authenticator's callers first: what a token does not grant is denied,
+        # whatever a policy says of its bearer.
+        self._authorizers = tuple(sorted(authorizers, key=lambda item: not item.authenticator))
         self.open = not (authenticators or authorizers)
 
     async def admit(self, request: AuthRequest, accesses: Sequence[Access]) -> Identity:
@@ -55,7 +57,8 @@ class Gate:
 
         Raises:
             RegistryError: UNAUTHORIZED with a challenge of every authenticator for wrong
-                credentials, and for missing ones; TOOMANYREQUESTS after too many wrong ones;
+                credentials, and for missing ones (without Basic where there is Bearer);
+                TOOMANYREQUESTS after too many wrong ones;
                 DENIED, or NAME_UNKNOWN where the caller may not even know of the repository.
         """
         if self.open:
@@ -150,6 +153,11 @@ class Gate:
             for access in accesses
             for action in access.actions
         ]
+        if any(challenge.startswith("Bearer ") for challenge in challenges):
+            # Clients are poor at choosing. The Docker engine tries to satisfy both, and fails
+            # at Basic when it has stored a token instead of a password; others read the two
+            # headers as one. Who has a password shows it where the tokens come from.
+            challenges = [item for item in challenges if not item.startswith("Basic ")]
         headers = [("WWW-Authenticate", challenge) for challenge in challenges if challenge]
         if not headers:  # a 401 must have one (RFC 9110, section 15.5.2)
             return RegistryError(

@@ -104,16 +104,16 @@ class Registry:
         self._exposed = False
         self._started = False
         self._starting = asyncio.Lock()
-        self._quart = RegistryQuart(self)
-        self._quart.register_blueprint(
+        self.quart = RegistryQuart(self)
+        self.quart.register_blueprint(
             health_blueprint(
                 [storage_check(self.driver), *self.participants.health_checks()], self._notes
             )
         )
         for blueprint in self.participants.blueprints():
-            self._quart.register_blueprint(blueprint)
-        self._quart.after_request(self._add_headers)
-        self._app: ASGIApp = self.participants.wrap_asgi(self._quart)  # type: ignore[arg-type]
+            self.quart.register_blueprint(blueprint)
+        self.quart.after_request(self._add_headers)
+        self._app: ASGIApp = self.participants.wrap_asgi(self.quart)  # type: ignore[arg-type]
 
     @classmethod
     def from_configuration(cls, configuration: Configuration) -> Registry:
@@ -222,7 +222,7 @@ class Registry:
             try:
                 self._outbox.start()
                 await self.participants.startup()
-                await self._quart.startup()
+                await self.quart.startup()
             except BaseException:
                 await self.participants.shutdown()
                 await self._close()
@@ -241,7 +241,7 @@ class Registry:
                 self._purging.cancel()
                 await asyncio.gather(self._purging, return_exceptions=True)
                 self._purging = None
-            await self._quart.shutdown()
+            await self.quart.shutdown()
             await self.participants.shutdown()
             await self._close()
 

@@ -119,7 +119,7 @@ class Front:
     def __init__(self, registry: Registry, host: ASGIApp) -> None:
         self._registry = registry
         self._host = host
-        self._plugin_routes = registry._quart.plugin_routes()
+        self._plugin_routes = registry.quart.plugin_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""

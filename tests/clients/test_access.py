@@ -76,12 +76,6 @@ def pinged(workshop: Path) -> Iterator[Registry]:
         yield registry
 
 
-empty_credentials = pytest.mark.xfail(
-    reason="without a login, this client answers a Basic challenge with an empty user and an "
-    "empty password, and these count as wrong ones"
-)
-
-
 @pytest.fixture(params=["asks", "lets pass"])
 def either(request: pytest.FixtureRequest) -> Registry:
     """Each of the two, by what its ping does."""
@@ -166,7 +160,6 @@ def test_podman_pulls_where_the_ping_lets_pass(
     pulled_by_podman(podman, pinged, tmp_path)
 
 
-@empty_credentials
 def test_podman_pulls_where_the_ping_asks(
     podman: Client, registry: Registry, tmp_path: Path
 ) -> None:
@@ -189,7 +182,6 @@ def test_skopeo_pulls_where_the_ping_lets_pass(
     assert "unauthorized" in skopeo.refused("inspect", PLAIN, name)
 
 
-@empty_credentials
 def test_skopeo_pulls_where_the_ping_asks(
     skopeo: Client, registry: Registry, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from pyreg.api.message import Request
 
@@ -17,6 +19,27 @@ _HOST = re.compile(r"[A-Za-z0-9._~\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1
 _SCHEMES = ("http", "https")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+_FORWARDING = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+)
+
+
+class Origin(NamedTuple):
+    """Who the client is, and by which address it reaches the registry.
+
+    Attributes:
+        client: Its address; "" if unknown.
+        scheme: `http` or `https`.
+        host: Host and port; "" if unknown.
+        root: The path in front of `/v2/`.
+    """
+
+    client: str
+    scheme: str
+    host: str
+    root: str
 
 
 class Addresses:
@@ -28,6 +51,9 @@ class Addresses:
         prefix: `http.prefix`: a path that comes before `/v2/`; "" or "/" for none.
         relative: `http.relativeurls`: answer with paths instead of whole addresses.
         trusted: Networks whose forwarding headers are believed.
+
+    Attributes:
+        prefix: Without a slash at the end.
     """
 
     def __init__(
@@ -39,10 +65,26 @@ class Addresses:
         trusted: Sequence[Network] = (),
     ) -> None:
         self._external = external.rstrip("/")
-        self._prefix = prefix.rstrip("/")
+        self._parts = urlsplit(self._external)
+        self.prefix = prefix.rstrip("/")
         self._relative = relative
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(4096)(self._lies_in_trusted)
+
+    def origin(self, request: Request) -> Origin:
+        """All that is known of a request's origin; `http.host` has the last word on the host."""
+        scope = request.scope
+        peer = _peer(request)
+        if self._is_trusted(peer) and any(key in _FORWARDING for key, _ in scope["headers"]):
+            client, scheme, host = self.client(request), self.scheme(request), self.host(request)
+        else:
+            client, scheme = peer, scope.get("scheme") or "http"
+            host = request.header(b"host") or ""
+            host = host if _HOST.fullmatch(host) else ""
+        if self._external:
+            external = self._parts
+            return Origin(client, external.scheme, external.netloc, external.path + self.prefix)
+        return Origin(client, scheme, host, self.path(request, ""))
 
     def client(self, request: Request) -> str:
         """The client's address; "" if unknown (a unix socket)."""
@@ -88,7 +130,7 @@ class Addresses:
     def url(self, request: Request, path: str) -> str:
         """The address of a path that begins with `/v2/`."""
         if self._external and not self._relative:
-            return self._external + self._prefix + path
+            return self._external + self.prefix + path
         path = self.path(request, path)
         if self._relative:
             return path
@@ -98,14 +140,14 @@ class Addresses:
     def path(self, request: Request, path: str) -> str:
         """A path that begins with `/v2/`, below the prefixes that the client sees."""
         root: str = request.scope.get("root_path") or ""
-        return root.rstrip("/") + self._prefix + path
+        return root.rstrip("/") + self.prefix + path
 
     def inside(self, scope_path: str, root_path: str) -> str | None:
         """A request's path without the prefixes; None if it lies outside of them."""
-        for prefix in (root_path.rstrip("/"), self._prefix):
+        for prefix in (root_path.rstrip("/"), self.prefix):
             if prefix and scope_path.startswith(prefix + "/"):
                 scope_path = scope_path[len(prefix) :]
-            elif prefix and prefix == self._prefix:
+            elif prefix and prefix == self.prefix:
                 return None
         return scope_path
 

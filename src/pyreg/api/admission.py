@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pyreg.access import Gate
@@ -10,7 +10,10 @@ from pyreg.api.address import Addresses
 from pyreg.api.message import Request
 from pyreg.errors import AMBIGUOUS_CREDENTIALS, RegistryError
 from pyreg.hooks.auth import Access, AuthRequest, Identity
-from pyreg.hooks.spec import Scope
+
+_NOBODY = "basic og=="
+"""An empty user and an empty password: what Podman and skopeo answer to a Basic challenge when
+they have no password. It says that nobody calls."""
 
 
 def auth_request(request: Request, addresses: Addresses) -> AuthRequest:
@@ -27,14 +30,18 @@ def auth_request(request: Request, addresses: Addresses) -> AuthRequest:
         if name == "authorization" and name in headers:
             raise RegistryError(AMBIGUOUS_CREDENTIALS)
         headers[name] = str(value, "latin-1")
+    if headers.get("authorization", "").lower() == _NOBODY:
+        del headers["authorization"]
+    origin = addresses.origin(request)
     return AuthRequest(
         method=request.method,
         path=request.path,
         query=str(scope.get("query_string") or b"", "latin-1"),
         headers=headers,
-        client=addresses.client(request),
-        scheme=addresses.scheme(request),
-        host=addresses.host(request),
+        client=origin.client,
+        scheme=origin.scheme,
+        host=origin.host,
+        root=origin.root,
         extensions=scope.get("extensions") or {},
     )
 
@@ -51,9 +58,12 @@ class RegistryAccess:
         self._gate = gate
         self._addresses = addresses
 
-    def request(self, scope: Scope) -> AuthRequest:
+    def request(self, scope: Mapping[str, Any]) -> AuthRequest:
         """See `AccessControl.request`."""
-        return auth_request(Request(scope, _nothing, scope["path"], None), self._addresses)
+        # The routes of plugins lie below `http.prefix`, which the adapter counts as mounted.
+        root = (scope.get("root_path") or "").removesuffix(self._addresses.prefix)
+        request = Request({**scope, "root_path": root}, _nothing, scope["path"], None)
+        return auth_request(request, self._addresses)
 
     async def identify(self, request: AuthRequest, *, without: Collection[str] = ()) -> Identity:
         """See `AccessControl.identify`."""
@@ -62,6 +72,10 @@ class RegistryAccess:
     async def allows(self, identity: Identity, access: Access) -> bool:
         """See `AccessControl.allows`."""
         return await self._gate.allows(identity, access)
+
+    async def shows(self, identity: Identity, repository: str) -> bool:
+        """See `AccessControl.shows`."""
+        return await self._gate.shows(identity, repository)
 
 
 async def _nothing() -> dict[str, Any]:

@@ -7,7 +7,7 @@ by `pyreg.access`, and by nobody else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -74,10 +74,12 @@ class AuthRequest:
         path: Decoded, without the query.
         query: The raw query string.
         headers: By lower-case name; the last value where a name came twice. Two `authorization`
-            headers are refused before any authenticator is asked.
+            headers are refused before any authenticator is asked, and one with an empty user
+            and an empty password is left out.
         client: The caller's address, behind trusted proxies the original one; "" if unknown.
         scheme: `http` or `https`, as the caller sees it.
         host: Host and port, as the caller sees them.
+        root: The path in front of `/v2/`, as the caller sees it; "" for none.
         extensions: The ASGI scope's extensions; `tls` has the client's certificate (see the
             ASGI TLS extension, version 0.2).
     """
@@ -89,6 +91,7 @@ class AuthRequest:
     client: str
     scheme: str
     host: str
+    root: str = ""
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -173,7 +176,7 @@ class Authorizer(ABC):
 class AccessControl(Protocol):
     """The registry's own decisions, for the routes of plugins; see `pyreg_access`."""
 
-    def request(self, scope: MutableMapping[str, Any]) -> AuthRequest:
+    def request(self, scope: Mapping[str, Any]) -> AuthRequest:
         """An ASGI request as authenticators see it, with trusted proxies taken into account."""
         ...
 
@@ -191,4 +194,8 @@ class AccessControl(Protocol):
 
     async def allows(self, identity: Identity, access: Access) -> bool:
         """Whether a caller may do one thing; the first decisive authorizer wins."""
+        ...
+
+    async def shows(self, identity: Identity, repository: str) -> bool:
+        """Whether the catalog shows a repository to a caller who may list it."""
         ...

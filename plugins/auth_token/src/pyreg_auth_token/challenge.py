@@ -43,7 +43,7 @@ class BearerChallenge:
     def _realm_for(self, request: AuthRequest) -> str:
         if not (self._path and request.host):
             return self._realm
-        return f"{_scheme(request)}://{request.host}{self._path}"
+        return f"{_scheme(request)}://{request.host}{request.root}{self._path}"
 
 
 def scope(accesses: Sequence[Access]) -> str:

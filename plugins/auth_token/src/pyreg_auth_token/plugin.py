@@ -102,12 +102,12 @@ class TokenPlugin:
         )
         self._authenticator = TokenAuthenticator(verifier, challenge)
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def pyreg_authenticator(self) -> Authenticator:
         """Knows the bearers of tokens."""
         return self._authenticator
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def pyreg_authorizer(self) -> Authorizer:
         """Allows them what their tokens grant."""
         return TokenAuthorizer()

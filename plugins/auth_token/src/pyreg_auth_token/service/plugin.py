@@ -11,9 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from quart import Blueprint
 
 from pyreg.hooks import (
-    Access,
     AccessControl,
-    ASGIApp,
     Authenticator,
     Authorizer,
     Decision,
@@ -24,7 +22,6 @@ from pyreg_auth_token.authenticator import TokenAuthenticator, TokenAuthorizer
 from pyreg_auth_token.challenge import BearerChallenge
 from pyreg_auth_token.selection import by_docker_rules
 from pyreg_auth_token.service.access_tokens import caller
-from pyreg_auth_token.service.challenges import one_challenge
 from pyreg_auth_token.service.endpoint import TokenEndpoint
 from pyreg_auth_token.service.refresh import RefreshTokens
 from pyreg_auth_token.service.watching import WatchedKeys
@@ -99,7 +96,7 @@ class TokenServicePlugin:
         self._keys = WatchedKeys(Path(options.keys))
         self._access: AccessControl | None = None
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def pyreg_authenticator(self) -> Authenticator:
         """Knows the bearers of tokens, and sends all others to the token service."""
         options = self._options
@@ -113,20 +110,15 @@ class TokenServicePlugin:
         )
         return TokenAuthenticator(verifier, challenge)
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def pyreg_authorizer(self) -> Authorizer:
         """Allows bearers what their tokens grant."""
-        return ServiceAuthorizer(self._options.issuer, self._allows)
+        return ServiceAuthorizer(self._options.issuer, self._shows)
 
     @hookimpl
     def pyreg_access(self, access: AccessControl) -> None:
         """Who calls, and who may do what, is for the registry's other plugins to say."""
         self._access = access
-
-    @hookimpl
-    def pyreg_asgi_wrapper(self, app: ASGIApp) -> ASGIApp:
-        """Leave the challenge of the token service as the only one."""
-        return one_challenge(app)
 
     @hookimpl
     def pyreg_blueprint(self) -> Blueprint:
@@ -166,8 +158,8 @@ class TokenServicePlugin:
         assert self._access is not None, "the registry tells before it asks for routes"
         return self._access
 
-    async def _allows(self, identity: Identity, access: Access) -> bool:
-        return await self._registry_access.allows(identity, access)
+    async def _shows(self, identity: Identity, repository: str) -> bool:
+        return await self._registry_access.shows(identity, repository)
 
 
 class ServiceAuthorizer(TokenAuthorizer):
@@ -175,21 +167,20 @@ class ServiceAuthorizer(TokenAuthorizer):
 
     Args:
         issuer: The service's name.
-        allows: What a caller may do by the registry's other authorizers.
+        shows: What a caller sees by the registry's other authorizers.
     """
 
-    def __init__(self, issuer: str, allows: Callable[[Identity, Access], Awaitable[bool]]) -> None:
+    def __init__(self, issuer: str, shows: Callable[[Identity, str], Awaitable[bool]]) -> None:
         self._issuer = issuer
-        self._allows = allows
+        self._shows = shows
 
     async def sees(self, identity: Identity, repository: str) -> Decision:
-        """Who was granted the catalog sees in it what it could get a token for."""
+        """Who was granted the catalog sees in it what it would see without a token."""
         decision = await super().sees(identity, repository)
         if decision is not Decision.ALLOW or identity.claims.get("iss") != self._issuer:
             return decision
-        pull = Access("repository", repository, ("pull",))
-        allowed = await self._allows(caller(identity.claims), pull)
-        return Decision.ALLOW if allowed else Decision.DENY
+        shown = await self._shows(caller(identity.claims), repository)
+        return Decision.ALLOW if shown else Decision.DENY
 
 
 def _beside(path: str) -> str:

@@ -170,6 +170,14 @@ def test_what_is_not_http_is_refused(server: Server, request_: bytes, status: by
         assert read_all(sock).split()[1] == status
 
 
+def test_a_malformed_websocket_handshake_ends_the_connection(server: Server) -> None:
+    with server.connect() as sock:
+        sock.sendall(
+            b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        assert read_all(sock).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_failing_application_is_a_500_with_a_traceback_that_forges_no_line(
     server: Server,
 ) -> None:

@@ -78,7 +78,7 @@ class WorkerProcess:
                 # -P: no module is taken from the directory that the server was started in.
                 self._process = subprocess.Popen(  # noqa: S603
                     [sys.executable, "-P", "-m", "pyreg.server.worker", str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(), *order.descriptors),
+                    pass_fds=(theirs.fileno(), *order.descriptors, *order.redirects),
                     stdin=subprocess.DEVNULL,
                     env={**MALLOC, **os.environ},
                 )

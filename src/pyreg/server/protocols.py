@@ -14,10 +14,11 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import h11
-from hypercorn.events import Event, RawData
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.ws_stream import WSStream
 from hyperframe.frame import GoAwayFrame
 
 from pyreg.server import sendfile
@@ -168,6 +169,12 @@ class Http1(H11Protocol):
         pieces = self.connection.send_with_data_passthrough(h11.Data(data=_Bytes(count)))
         if not pieces or len(pieces) != 1:
             raise RuntimeError("a file can be sent only with a Content-Length")
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        await super()._create_stream(request)
+        if isinstance(self.stream, WSStream) and self.stream.closed:
+            # Hypercorn has refused a malformed handshake, and would keep the connection for ever.
+            await self.send(Closed())
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if self.config.h2c or self.ssl:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
@@ -123,7 +124,7 @@ class Handshakes:
 def tls_extension(connection: SSL.Connection, contexts: Contexts) -> dict[str, Any]:
     """What the application is told of a connection (ASGI TLS extension, version 0.2)."""
     peer = connection.get_app_data()
-    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    chain = _chain(connection)
     return {
         "server_cert": contexts.certificate_of(connection.get_context()),
         "client_cert_chain": [each.public_bytes(Encoding.PEM).decode("ascii") for each in chain],
@@ -132,6 +133,18 @@ def tls_extension(connection: SSL.Connection, contexts: Contexts) -> dict[str, A
         "tls_version": connection.get_protocol_version(),
         "cipher_suite": SUITE_NUMBERS.get(connection.get_cipher_name() or ""),
     }
+
+
+def _chain(connection: SSL.Connection) -> list[x509.Certificate]:
+    """What the client sent: its own certificate, then others.
+
+    OpenSSL keeps the two apart in a server: its chain begins behind the client's own.
+    """
+    own = connection.get_peer_certificate(as_cryptography=True)
+    if own is None:
+        return []
+    others = connection.get_peer_cert_chain(as_cryptography=True) or []
+    return [own, *(each for each in others if each != own)]
 
 
 class _Agreed:

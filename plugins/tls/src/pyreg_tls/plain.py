@@ -44,6 +44,8 @@ class PlainHTTP:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] != "http":
+            # A client that asks for a websocket is answered like any other that is no reader.
+            await _send(send, 400, [_JSON], _BODY, kind="websocket.http.response")
             return
         reading = scope["method"] in ("GET", "HEAD")
         if reading and self._challenges is not None and scope["path"].startswith(_CHALLENGE):
@@ -55,7 +57,7 @@ class PlainHTTP:
         if target:
             await _send(send, 308, [(b"location", target.encode("latin-1"))], b"")
         else:
-            await _send(send, 400, [(b"content-type", b"application/json")], _BODY)
+            await _send(send, 400, [_JSON], _BODY)
 
     def _target(self, scope: Any) -> str:
         """Where the same thing is, encrypted; "" if that cannot be told."""
@@ -76,6 +78,7 @@ class PlainHTTP:
         return f"https://{match[1]}{port}{path}"
 
 
+_JSON = (b"content-type", b"application/json")
 _BODY = json.dumps(
     {
         "errors": [
@@ -89,7 +92,9 @@ _BODY = json.dumps(
 ).encode()
 
 
-async def _send(send: Any, status: int, headers: Headers, body: bytes) -> None:
+async def _send(
+    send: Any, status: int, headers: Headers, body: bytes, kind: str = "http.response"
+) -> None:
     headers = [*headers, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

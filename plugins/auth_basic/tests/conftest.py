@@ -14,11 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent.parent))
 
 from pyreg_auth_basic.file import PasswordFile
 from tests.fixtures.client import Client
-from tests.fixtures.engines import docker, podman, skopeo
+from tests.fixtures.engines import ctr, docker, podman, skopeo
 from tests.fixtures.programs import require
 from tests.fixtures.servers import short_dir, workshop
 
-__all__ = ["docker", "podman", "short_dir", "skopeo", "workshop"]
+__all__ = ["ctr", "docker", "podman", "short_dir", "skopeo", "workshop"]
 
 
 @pytest.fixture(scope="session")

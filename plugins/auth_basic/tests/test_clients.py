@@ -83,6 +83,20 @@ def test_skopeo(skopeo: Client, registry: Registry, tmp_path: Path) -> None:
     assert json.loads(shown)["Digest"] == image["digest"]
 
 
+def test_ctr(ctr: Client, skopeo: Client, registry: Registry, tmp_path: Path) -> None:
+    layout, _ = small_image(tmp_path / "src", "ctr login")
+    name = f"{registry.address}/ctr/app:v1"
+    skopeo(
+        "copy", "--dest-tls-verify=false", "--dest-creds", f"ann:{PASSWORD}",
+        layout.source("v1"), f"docker://{name}",
+    )  # fmt: skip
+    pull = ("images", "pull", "--plain-http", "--snapshotter", "native", "--user")
+    ctr.refused(*pull, "ann:wrong", name)
+    ctr(*pull, f"ann:{PASSWORD}", name)
+    ctr("images", "push", "--plain-http", "--user", f"ann:{PASSWORD}", name)
+    ctr("images", "rm", name)
+
+
 def test_oras(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("oras") is None:
         absent("the ORAS client is not installed: pip install oras")

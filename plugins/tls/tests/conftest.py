@@ -76,6 +76,7 @@ def serve(short_dir: Path, pair: Mapping[str, str]) -> Iterator[Start]:
         directory = short_dir / f"{len(started)}"
         registry = start(directory, {**pair, **(tls or {})}, **more)
         started.append(registry)
+        hears(registry, "serving on https")  # so far, one of its workers has answered
         return registry
 
     yield serving

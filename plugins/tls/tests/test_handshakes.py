@@ -35,6 +35,10 @@ class Told(asyncio.Protocol):
         self._told.set_result(transport)
 
 
+def options_of(pair: Mapping[str, str], **more: Any) -> Options:
+    return Options.model_validate({**pair, **more})
+
+
 async def handshakes(options: Options) -> tuple[Handshakes, Renewal]:
     renewal = Renewal(options, options.pairs, Policy.of(options, ["h2", "http/1.1"]))
     await renewal.start()
@@ -74,7 +78,7 @@ def pem(*issued: x509.Certificate) -> list[str]:
 async def test_without_a_client_certificate(
     pair: Mapping[str, str], trusting: Trusting, material: Path
 ) -> None:
-    told = await extension(Options(**pair), trusting())
+    told = await extension(options_of(pair), trusting())
     assert told == {
         "server_cert": (material / "server.pem").read_text(),
         "client_cert_chain": [],
@@ -88,7 +92,7 @@ async def test_without_a_client_certificate(
 async def test_an_older_version(pair: Mapping[str, str], trusting: Trusting) -> None:
     context = trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    told = await extension(Options(**pair), context)
+    told = await extension(options_of(pair), context)
     assert (told["tls_version"], told["cipher_suite"]) == (0x0303, 0xC02B)
 
 
@@ -109,7 +113,7 @@ async def test_the_first_of_the_chain_is_the_clients_own(
         client = Issued(client.certificate, client.key, (authority.certificate,))
     context = trusting(client, tmp_path)
     context.maximum_version = version
-    told = await extension(Options(**pair, clientcas=(str(material / "ca.pem"),)), context)
+    told = await extension(options_of(pair, clientcas=(str(material / "ca.pem"),)), context)
     assert told["client_cert_chain"][0] == pem(client.certificate)[0]
     assert set(told["client_cert_chain"][1:]) <= set(pem(authority.certificate))
     assert told["client_cert_name"] == "CN=ann"
@@ -126,7 +130,7 @@ async def test_what_is_wrong_with_a_certificate_that_is_not_verified(
     trusting: Trusting,
     mode: Any,
 ) -> None:
-    options = Options(**pair, clientcas=(str(material / "ca.pem"),), clientauth=mode)
+    options = options_of(pair, clientcas=(str(material / "ca.pem"),), clientauth=mode)
     for client, trouble in (
         (stranger.client("ann"), "its authority is not among `clientcas`"),
         (authority.client("ann", ends=-DAY / 2), "it has expired"),
@@ -161,7 +165,7 @@ async def test_names_choose_the_certificate(
         "exact": ["exact.wild.example.com"],
     }
     pairs = [authority.issue(each, names[each]).save(tmp_path, each) for each in names]
-    options = Options(**pairs[0], certificates=tuple(pairs[1:]))
+    options = options_of(pairs[0], certificates=tuple(pairs[1:]))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=authority.pem.decode())
@@ -175,7 +179,7 @@ async def test_a_client_that_names_nobody_gets_the_first(
     other = authority.issue("other", ["other.example.com"]).save(tmp_path, "other")
     context = trusting()
     context.check_hostname = False
-    told = await extension(Options(**pair, certificates=(other,)), context, None)
+    told = await extension(options_of(pair, certificates=(other,)), context, None)
     assert told["server_cert"] == Path(pair["certificate"]).read_text()
 
 
@@ -188,7 +192,7 @@ async def test_the_client_is_asked_under_every_name(
 ) -> None:
     """The context changes with the name; what is asked of the client must not."""
     other = authority.issue("other", ["other.example.com"]).save(tmp_path, "other")
-    options = Options(**pair, certificates=(other,), clientcas=(str(material / "ca.pem"),))
+    options = options_of(pair, certificates=(other,), clientcas=(str(material / "ca.pem"),))
     made, renewal = await handshakes(options)
     told = await extension(
         options, trusting(authority.client("ann"), tmp_path), "other.example.com"
@@ -223,7 +227,7 @@ async def test_the_client_is_asked_under_every_name(
 async def test_protocols(
     pair: Mapping[str, str], trusting: Trusting, offered: Sequence[str], agreed: str | None
 ) -> None:
-    made, renewal = await handshakes(Options(**pair))
+    made, renewal = await handshakes(options_of(pair))
     context = trusting()
     if offered:
         context.set_alpn_protocols(list(offered))
@@ -236,7 +240,7 @@ async def test_protocols(
 
 
 async def test_plain_http_is_left_untouched(pair: Mapping[str, str]) -> None:
-    made, renewal = await handshakes(Options(**pair))
+    made, renewal = await handshakes(options_of(pair))
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.sendall(b"GET / HTTP/1.1\r\n")
@@ -251,7 +255,7 @@ async def test_plain_http_is_left_untouched(pair: Mapping[str, str]) -> None:
     "junk", [b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x80\x2e\x01", b"\x16" * 11]
 )
 async def test_junk_is_the_end(pair: Mapping[str, str], junk: bytes) -> None:
-    made, renewal = await handshakes(Options(**pair))
+    made, renewal = await handshakes(options_of(pair))
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)

@@ -120,8 +120,9 @@ class Registry:
         """The registry that a configuration describes.
 
         Raises:
-            PluginError: a plugin is missing or broken.
-            ConfigurationError: with every mistake in the options of plugins.
+            ConfigurationError: with every plugin that is missing or broken, and every mistake
+                in their options.
+            PluginError: a plugin cannot do what its options say.
         """
         from pyreg.assembly import assemble
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyreg import plugins
 from pyreg.api.address import Addresses
-from pyreg.config import NoOptions, PluginOptions, option_warnings, validate_options
+from pyreg.config.loading import in_order
+from pyreg.config.vetting import vet
 from pyreg.content.purge import Purger
 from pyreg.content.rules import Rules
 from pyreg.errors import ConfigurationError, Mistake, PluginError
@@ -23,8 +24,9 @@ def assemble(kind: type[Registry], configuration: Configuration) -> Registry:
     """The registry that a configuration describes.
 
     Raises:
-        PluginError: a plugin is missing or broken.
-        ConfigurationError: with every mistake in the options of plugins.
+        ConfigurationError: with every plugin that is missing or broken, and every mistake in
+            their options.
+        PluginError: a plugin cannot do what its options say.
     """
     http = configuration.http
     purging = configuration.storage.maintenance.uploadpurging
@@ -70,24 +72,28 @@ def plugin_instances(configuration: Configuration) -> list[object]:
     """Instances of all plugins that the configuration asks for, in its order.
 
     Raises:
-        PluginError: one that is essential is missing or broken.
-        ConfigurationError: with every mistake in their options.
+        ConfigurationError: with every plugin that is missing or broken, and every mistake in
+            their options.
+        PluginError: what their options say cannot be done.
     """
+    vetted = vet(configuration.plugins)
+    for warning in vetted.warnings:
+        if warning not in configuration.warnings:  # or else it was told when that was loaded
+            log.warning("%s", warning)
+    if vetted.mistakes:
+        raise ConfigurationError(in_order(vetted.mistakes), vetted.warnings)
     instances: list[object] = []
     mistakes: list[Mistake] = []
-    missing: list[PluginError] = []
-    for options in configuration.plugins:
+    failures: list[str] = []
+    for plugin, options in vetted.ready:
         try:
-            instances.append(_instance(options))
-        except ConfigurationError as error:
+            instances.append(plugin(options))
+        except ConfigurationError as error:  # in a file of the plugin's own
             mistakes += error.mistakes
         except PluginError as error:
-            if options.essential:
-                missing.append(error)
-            else:
-                log.warning("%s is ignored: %s", options.path, error)
-    if missing:
-        raise PluginError("\n".join(map(str, missing)))
+            failures.append(str(error))
+    if failures:
+        raise PluginError("\n".join([*failures, *map(str, mistakes)]))
     if mistakes:
         raise ConfigurationError(mistakes)
     return instances
@@ -103,12 +109,3 @@ def worker_count(configuration: Configuration) -> int:
     if getattr(plugins.load("storage", driver.name), "one_process", False):
         return 1
     return configuration.http.workers
-
-
-def _instance(options: PluginOptions) -> Any:
-    plugin = plugins.load(options.kind, options.name)
-    expected = plugin.Options or NoOptions
-    for warning in option_warnings(options, expected):
-        log.warning("%s", warning)
-    values = validate_options(options, expected)
-    return plugin(values if plugin.Options else None)

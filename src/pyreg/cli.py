@@ -146,7 +146,7 @@ def serve(config: str | None, workers: int | None, bind: tuple[str, ...], uvloop
       SIGHUP            read the configuration again, without losing a request
     """
     with _plain_errors():
-        configuration = _load(config)
+        configuration = _load(config, plugins=True)
         from pyreg.server.supervisor import Supervisor, set_up_logs
 
         set_up_logs(configuration)
@@ -197,7 +197,7 @@ def reindex(config: str | None, repositories: tuple[str, ...]) -> None:
     import asyncio
 
     with _plain_errors():
-        configuration = _load(config)
+        configuration = _load(config, plugins=True)
         from pyreg.app import Registry
         from pyreg.server.supervisor import set_up_logs
 
@@ -232,10 +232,10 @@ async def _reindex(registry: Any, repositories: Sequence[str]) -> int:
     return found
 
 
-def _load(path: str | None) -> Configuration:
+def _load(path: str | None, *, plugins: bool = False) -> Configuration:
     from pyreg.config import load
 
-    return load(path, os.environ)
+    return load(path, os.environ, plugins=plugins)
 
 
 def _worker_count(configuration: Configuration) -> int | None:
@@ -263,19 +263,24 @@ def _log_warnings(configuration: Configuration) -> None:
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Print what is wrong as plain lines and exit with 1; nobody needs a traceback for it."""
+    from pyreg.config.report import report
     from pyreg.errors import ConfigurationError, PluginError, StorageError
     from pyreg.server.process import StartError
     from pyreg.server.sockets import BindError
 
     try:
         yield
-    except (ConfigurationError, PluginError, StorageError, BindError, StartError) as error:
+    except ConfigurationError as error:
+        report(error.mistakes, error.warnings)
+        raise SystemExit(1) from None
+    except (PluginError, StorageError, BindError, StartError) as error:
         _fail(str(error).splitlines() or [type(error).__name__])
 
 
 def _fail(lines: Iterable[str]) -> NoReturn:
     for line in lines:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", err=True)
+        begin = "" if line.startswith(" ") else f"{click.style('error:', fg='red', bold=True)} "
+        click.echo(f"{begin}{line}", err=True)
     raise SystemExit(1)
 
 

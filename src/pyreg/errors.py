@@ -251,15 +251,17 @@ class ConfigurationError(Exception):
 
     Args:
         mistakes: Every mistake that was found, in the order of the file.
+        warnings: What else its author should know when mending them.
     """
 
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+    def __init__(self, mistakes: Sequence[Mistake], warnings: Sequence[Mistake] = ()) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
         self.mistakes = tuple(mistakes)
+        self.warnings = tuple(warnings)
 
 
 class PluginError(Exception):
-    """A plugin is missing, broken, or written for another version of the contract."""
+    """A plugin is missing, broken, written for another version, or cannot do what it is told."""
 
 
 class Refused(Exception):

@@ -38,7 +38,7 @@ class TestCheck:
         ]
 
     def test_all_mistakes(self, path: Path) -> None:
-        path.write_text(GOOD + "http:\n  workers: 0\n  addr: x\n")
+        path.write_text("version: 0.1\nstorage: inmemory\nhttp:\n  workers: 0\n  addr: x\n")
         result = run("check", path)
         assert result.exit_code == 1
         assert result.stdout == ""

@@ -152,6 +152,30 @@ def test_underscores_in_variables() -> None:
     assert warning.hint == "did you mean max_retries?"
 
 
+@dataclass(frozen=True)
+class Rule:
+    issuer: str
+    names: tuple[str, ...] = ()
+    max_age: int = 0
+
+
+@dataclass(frozen=True)
+class Rules:
+    rules: tuple[Rule, ...] = ()
+
+
+def test_indices_in_variables() -> None:
+    environ = {"RULES_0_ISSUER": "a", "RULES_1_ISSUER": "b", "RULES_1_NAMES_0": "c"}
+    expected = Rules((Rule("a"), Rule("b", ("c",), 5)))
+    assert validate_options(driver("    {}\n", **environ, RULES_1_MAX_AGE="5"), Rules) == expected
+    assert mistakes(driver("    {}\n", RULES_0_ISSUER="[a]"), Rules) == [
+        "REGISTRY_STORAGE_S3_RULES_0_ISSUER: storage.s3.rules[0].issuer: expected text, got a list"
+    ]
+    assert mistakes(driver("    {}\n", RULES_1_ISSUER="a"), Rules) == [
+        "REGISTRY_STORAGE_S3_RULES_1_ISSUER: storage.s3.rules: expected a list, got a mapping"
+    ]
+
+
 def test_made_in_python() -> None:
     options = PluginOptions("storage", "s3", {"bucket": "b", "retry_delay": 2, "secure": False})
     assert validate_options(options, Options) == Options("b", retry_delay=2.0, secure=False)

@@ -53,6 +53,21 @@ def test_values_with_their_origins() -> None:
     assert "hunter2" not in "\n".join(shown)
 
 
+def test_a_page_size_that_stands_for_the_default() -> None:
+    text = "version: 0.1\nstorage: inmemory\ncatalog: {maxentries: -1}\ntags: {maxtags: '0'}\n"
+    loaded = parse(text, {"REGISTRY_REFERRERS_MAXENTRIES": "0x0"})
+    shown = show(loaded).splitlines()
+    assert shown.count("  maxentries: 1000") == 2
+    assert shown.count("  maxtags: 1000") == 1
+    assert [str(warning) for warning in loaded.configuration.warnings] == [
+        "config.yml:3: catalog.maxentries: -1 stands for the default, 1000",
+        "config.yml:4: tags.maxtags: 0 stands for the default, 1000",
+        "REGISTRY_REFERRERS_MAXENTRIES: referrers.maxentries: 0x0 stands for the default, 1000",
+    ]
+    given = parse(text.replace("-1", "1"), {})
+    assert "  maxentries: 1  # config.yml:3" in show(given).splitlines()
+
+
 def test_sections_that_are_not_used_are_left_out() -> None:
     shown = show(load_tree(None, {}))
     for name in ("redis", "proxy", "tls", "hooks", "loglevel", "blobdescriptor", "auth"):

@@ -64,7 +64,7 @@ class TestFiles:
 
     def test_standard_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Stdin:
-            buffer = io.BytesIO(b"version: 0.1\nstorage: nothing\nlog: 1\n")
+            buffer = io.BytesIO(b"version: 0.1\nstorage: inmemory\nlog: 1\n")
 
         monkeypatch.setattr("sys.stdin", Stdin)
         with pytest.raises(ConfigurationError, match=r"^<stdin>:3: log: expected a mapping"):

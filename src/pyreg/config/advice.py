@@ -52,6 +52,9 @@ def _effect(entry: Key, node: Node, path: Sequence[str | int]) -> Iterator[Mista
         yield _warning(node, path, f"is accepted and ignored: {entry.reason}")
     elif entry.status == "deprecated":
         yield _warning(node, path, f"is deprecated: {entry.reason}")
+    elif entry.shape.page and node.not_positive:
+        message = f"{node.written} stands for the default, {entry.default}"
+        yield _warning(node, path, message)
 
 
 def _elsewhere(name: str, root: Shape) -> str:

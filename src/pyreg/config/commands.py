@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import click
 
-from pyreg.config.loading import Loaded, load_tree
+from pyreg.config.loading import Loaded, load_tree, read
 from pyreg.config.model import Configuration
-from pyreg.config.plugin_options import NoOptions, option_warnings, validate_options
+from pyreg.config.report import report
 from pyreg.config.schema import json_schema
 from pyreg.config.show import show
-from pyreg.errors import ConfigurationError, Mistake
+from pyreg.errors import ConfigurationError
 
 _FILE = click.argument("file", required=False, type=click.Path(allow_dash=True))
 _NO_ENVIRONMENT = click.option(
@@ -56,13 +56,14 @@ def check(file: str | None, no_environment: bool, strict: bool, no_plugins: bool
       pyreg config check --strict config.yml
       envsubst < config.tmpl | pyreg config check -
     """
-    loaded = _load(file, no_environment)
-    warnings = [*loaded.configuration.warnings]
-    if not no_plugins:
-        warnings += _check_plugins(loaded.configuration)
-    for warning in warnings:
-        _say(warning, "warning")
-    if strict and warnings:
+    environ = _environ(no_environment)
+    with _mistakes_told():
+        if no_plugins:
+            loaded = read(file, environ).result()
+        else:
+            loaded = load_tree(file, environ, plugins=True)
+    report((), loaded.configuration.warnings)
+    if strict and loaded.configuration.warnings:
         raise SystemExit(1)
     click.echo(_summary(loaded))
 
@@ -86,9 +87,9 @@ def show_command(file: str | None, no_environment: bool) -> None:
       pyreg config show > config.yml       (a file to begin with)
       REGISTRY_HTTP_ADDR=:443 pyreg config show config.yml
     """
-    loaded = _load(file, no_environment)
-    for warning in loaded.configuration.warnings:
-        _say(warning, "warning")
+    with _mistakes_told():
+        loaded = load_tree(file, _environ(no_environment))
+    report((), loaded.configuration.warnings)
     click.echo(show(loaded), nl=False)
 
 
@@ -108,48 +109,20 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
-def _check_plugins(configuration: Configuration) -> list[Mistake]:
-    """Let the plugins look at their options; warnings."""
-    from pyreg import plugins
-    from pyreg.errors import PluginError
-
-    warnings: list[Mistake] = []
-    mistakes: list[Mistake] = []
-    for options in configuration.plugins:
-        try:
-            expected = plugins.load(options.kind, options.name).Options or NoOptions
-            warnings += option_warnings(options, expected)
-            validate_options(options, expected)
-        except ConfigurationError as error:
-            mistakes += error.mistakes
-        except PluginError as error:
-            origin = options.origin
-            found = Mistake(options.path, str(error), origin.source, origin.line)
-            (mistakes if options.essential else warnings).append(found)
-    if mistakes:
-        _fail(mistakes)
-    return warnings
+def _environ(no_environment: bool) -> Mapping[str, str]:
+    return {} if no_environment else os.environ
 
 
-def _load(file: str | None, no_environment: bool) -> Loaded:
-    environ: Mapping[str, str] = {} if no_environment else os.environ
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """Print the mistakes of a configuration, with the warnings among them, and exit with 1."""
     try:
-        return load_tree(file, environ)
+        yield
     except ConfigurationError as error:
-        _fail(error.mistakes)
-
-
-def _fail(mistakes: Sequence[Mistake]) -> NoReturn:
-    for mistake in mistakes:
-        _say(mistake, "error")
-    count = len(mistakes)
-    click.echo(f"{count} mistake{'s' if count != 1 else ''}", err=True)
-    raise SystemExit(1)
-
-
-def _say(mistake: Mistake, kind: str) -> None:
-    color = "red" if kind == "error" else "yellow"
-    click.echo(f"{click.style(kind, fg=color)}: {mistake}", err=True)
+        report(error.mistakes, error.warnings)
+        count = len(error.mistakes)
+        click.echo(f"{count} mistake{'s' if count != 1 else ''}", err=True)
+        raise SystemExit(1) from None
 
 
 def _summary(loaded: Loaded) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pyreg.config.advice import warnings_of
-from pyreg.config.environment import CONFIGURATION_PATH, Overrides, spell_out
+from pyreg.config.environment import CONFIGURATION_PATH, PREFIX, Overrides, spell_out
 from pyreg.config.mistakes import from_validation, strings
 from pyreg.config.model import DEFAULT_DIRECTORY, VERSION, Configuration
 from pyreg.config.shape import Shape, shape_of
@@ -37,7 +37,9 @@ class Loaded:
     source: str
 
 
-def load(path: str | Path | None, environ: Mapping[str, str]) -> Configuration:
+def load(
+    path: str | Path | None, environ: Mapping[str, str], *, plugins: bool = False
+) -> Configuration:
     """Read a configuration.
 
     Args:
@@ -46,20 +48,41 @@ def load(path: str | Path | None, environ: Mapping[str, str]) -> Configuration:
             defaults, which keep content in `./pyreg-data`, listen on 127.0.0.1:5000 and allow
             deletes.
         environ: The environment, of which `REGISTRY_*` override the file.
+        plugins: Whether to import the plugins that it asks for, and have them look at their
+            options. Without, that is done only when there are mistakes anyway, so that all are
+            told at once.
 
     Raises:
-        ConfigurationError: with every mistake that was found.
+        ConfigurationError: with every mistake that was found, and every warning.
     """
-    return load_tree(path, environ).configuration
+    return load_tree(path, environ, plugins=plugins).configuration
 
 
-def load_tree(path: str | Path | None, environ: Mapping[str, str]) -> Loaded:
+def load_tree(
+    path: str | Path | None, environ: Mapping[str, str], *, plugins: bool = False
+) -> Loaded:
     """As `load`, with the places that the options came from."""
+    reading = read(path, environ)
+    if plugins or reading.mistakes:
+        reading.ask_plugins()
+    return reading.result()
+
+
+def read(path: str | Path | None, environ: Mapping[str, str]) -> Reading:
+    """Read a configuration and look at all but the options of plugins.
+
+    Args:
+        path: As for `load`.
+        environ: As for `load`.
+
+    Raises:
+        ConfigurationError: it cannot be read at all.
+    """
     path = path or environ.get(CONFIGURATION_PATH) or None
     if path is None:
-        return _finish(Node({}, _DEFAULT), environ, "", [], [])
+        return Reading(Node({}, _DEFAULT), environ, "", [], [])
     text, source = read_file(path)
-    return parse(text, environ, source)
+    return _read_text(text, environ, source)
 
 
 def parse(text: str, environ: Mapping[str, str], source: str = "config.yml") -> Loaded:
@@ -73,6 +96,10 @@ def parse(text: str, environ: Mapping[str, str], source: str = "config.yml") -> 
     Raises:
         ConfigurationError: with every mistake that was found.
     """
+    return _read_text(text, environ, source).result()
+
+
+def _read_text(text: str, environ: Mapping[str, str], source: str) -> Reading:
     document = Document(text, source)
     root = document.root
     if root.value is None:
@@ -81,7 +108,7 @@ def parse(text: str, environ: Mapping[str, str], source: str = "config.yml") -> 
     if not isinstance(root.value, dict):
         message = "expected a mapping (lines of `key: value`) at the top"
         raise ConfigurationError([Mistake("", message, source, root.origin.line)])
-    return _finish(root, environ, source, document.mistakes, document.warnings)
+    return Reading(root, environ, source, document.mistakes, document.warnings)
 
 
 @cache
@@ -90,38 +117,90 @@ def configuration_shape() -> Shape:
     return shape_of(Configuration)
 
 
-def _finish(
-    root: Node,
-    environ: Mapping[str, str],
-    source: str,
-    mistakes: list[Mistake],
-    warnings: list[Mistake],
-) -> Loaded:
-    shape = configuration_shape()
-    overrides = Overrides(root, shape)
-    overrides.apply(environ)
-    mistakes = [*mistakes, *overrides.mistakes]
-    _default_sections(root)
-    if not source:
-        _without_a_file(root, shape)
-    else:
-        mistakes += _missing(root, source)
-    found = warnings_of(root, shape)
-    _rename_loglevel(root)
-    plugins = WantedPlugins(root, shape)
-    data = {**strings(root, shape), **plugins.top_level()}
-    driver = plugins.driver()
-    if driver is not None:
-        data["storage"]["driver"] = driver
-    mistakes += plugins.mistakes
-    try:
-        data["warnings"] = (*warnings, *overrides.warnings, *found)
-        configuration = Configuration.model_validate(data)
-    except ValidationError as error:
-        mistakes += from_validation(error, root, shape)
-    if mistakes:
-        raise ConfigurationError(_in_order(mistakes, source))
-    return Loaded(configuration, root, source)
+class Reading:
+    """A configuration that was read, with what is wrong with it so far.
+
+    Args:
+        root: The tree of the file, or an empty mapping; it is changed.
+        environ: The environment.
+        source: The name of the file; "" when there is none.
+        mistakes: What is wrong with the YAML.
+        warnings: What the YAML will not do.
+
+    Attributes:
+        mistakes: Every mistake, not yet in order.
+        warnings: What will not do what its author may think.
+    """
+
+    def __init__(
+        self,
+        root: Node,
+        environ: Mapping[str, str],
+        source: str,
+        mistakes: list[Mistake],
+        warnings: list[Mistake],
+    ) -> None:
+        shape = configuration_shape()
+        overrides = Overrides(root, shape)
+        overrides.apply(environ)
+        self.mistakes = [*mistakes, *overrides.mistakes]
+        _default_sections(root)
+        if not source:
+            _without_a_file(root, shape)
+        else:
+            self.mistakes += _missing(root, source)
+        self.warnings = [*warnings, *overrides.warnings, *warnings_of(root, shape)]
+        _rename_loglevel(root)
+        wanted = WantedPlugins(root, shape)
+        found = wanted.top_level()
+        data = {**strings(root, shape), **found}
+        driver = wanted.driver()
+        if driver is not None:
+            data["storage"]["driver"] = driver
+        self.mistakes += wanted.mistakes
+        self._root = root
+        self._source = source
+        self._plugins = [] if driver is None else [driver]
+        self._plugins += (options for group in found.values() for options in group)
+        self._configuration: Configuration | None = None
+        try:
+            self._configuration = Configuration.model_validate(data)
+        except ValidationError as error:
+            self.mistakes += from_validation(error, root, shape)
+
+    def ask_plugins(self) -> None:
+        """Import the plugins that are asked for, and add what they say of their options."""
+        from pyreg.config.vetting import vet  # what it imports takes longer than all the rest
+
+        vetted = vet(self._plugins)
+        _add(self.mistakes, vetted.mistakes)
+        _add(self.warnings, vetted.warnings)
+
+    def result(self) -> Loaded:
+        """The configuration.
+
+        Raises:
+            ConfigurationError: with every mistake that was found, and every warning.
+        """
+        warnings = in_order(self.warnings)
+        if self._configuration is None or self.mistakes:
+            raise ConfigurationError(in_order(self.mistakes), warnings)
+        configuration = self._configuration.model_copy(update={"warnings": tuple(warnings)})
+        return Loaded(configuration, self._root, self._source)
+
+
+def in_order(found: Iterable[Mistake]) -> list[Mistake]:
+    """Those of the file first, by line; then those of the environment, by name."""
+    return sorted(
+        dict.fromkeys(found),
+        key=lambda each: (each.source.startswith(PREFIX), each.line or 0, each.source),
+    )
+
+
+def _add(told: list[Mistake], found: Iterable[Mistake]) -> None:
+    """Add what is not told of the same place: sections such as `http.tls` are looked at twice."""
+    places = {(each.source, each.line, each.path) for each in told}
+    told += [each for each in found if (each.source, each.line, each.path) not in places]
 
 
 def _missing(root: Node, source: str) -> Iterator[Mistake]:
@@ -131,11 +210,6 @@ def _missing(root: Node, source: str) -> Iterator[Mistake]:
         yield Mistake("version", f"is required; write `version: {VERSION}`", source)
     if "storage" not in written:
         yield Mistake("storage", "is required, with one storage driver in it", source)
-
-
-def _in_order(mistakes: list[Mistake], source: str) -> list[Mistake]:
-    """Those of the file first, by line; then those of the environment, by name."""
-    return sorted(dict.fromkeys(mistakes), key=lambda each: (each.source != source, each.line or 0))
 
 
 def _default_sections(root: Node) -> None:

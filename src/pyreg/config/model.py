@@ -8,14 +8,9 @@ that says nothing about the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    InstanceOf,
-)
+from pydantic import Field, InstanceOf
 
 from pyreg.config.http import HTTP
 from pyreg.config.inherited import (
@@ -33,12 +28,7 @@ from pyreg.config.plugin_options import PluginOptions
 from pyreg.config.section import Section
 from pyreg.config.shape import PLUGIN, PLUGINS, Shape, option
 from pyreg.config.tree import Origin, from_python
-from pyreg.config.values import (
-    ByteSize,
-    Duration,
-    Lower,
-    Pattern,
-)
+from pyreg.config.values import PAGE, ByteSize, Duration, Lower, PageSize, Pattern
 from pyreg.errors import Mistake
 
 MIB = 1024 * 1024
@@ -50,14 +40,6 @@ DEFAULT_DIRECTORY = "./pyreg-data"
 """Where content is kept when nothing is configured."""
 
 LogLevel = Annotated[Literal["error", "warn", "info", "debug"], Lower]
-
-
-def _or_default(default: int, value: int) -> int:
-    return value if value > 0 else default
-
-
-PageSize = Annotated[int, AfterValidator(partial(_or_default, 1000))]
-"""Entries of a page; as in the Docker registry, 0 or less means the default."""
 
 
 class AccessLog(Section):
@@ -191,19 +173,19 @@ class Storage(Section):
 class Catalog(Section):
     """`catalog`."""
 
-    maxentries: PageSize = option(1000, "The most repositories on one page of the catalog.")
+    maxentries: PageSize = option(PAGE, "The most repositories on one page of the catalog.")
 
 
 class Tags(Section):
     """`tags`."""
 
-    maxtags: PageSize = option(1000, "The most tags on one page.")
+    maxtags: PageSize = option(PAGE, "The most tags on one page.")
 
 
 class Referrers(Section):
     """`referrers`."""
 
-    maxentries: PageSize = option(1000, "The most referrers on one page.")
+    maxentries: PageSize = option(PAGE, "The most referrers on one page.")
 
 
 class URLRules(Section):

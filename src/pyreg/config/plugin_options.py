@@ -105,17 +105,38 @@ def option_warnings(options: PluginOptions, expected: type[Any]) -> tuple[Mistak
     return tuple(warnings_of(_folded(options.node, shape), shape, _location(options)))
 
 
+def conceal(options: PluginOptions, expected: type[Any]) -> None:
+    """Mark what a plugin declares as secret, so that it is not shown whatever its name is."""
+    shape = shape_of(expected)
+    _conceal(_folded(options.node, shape), shape)
+
+
+def _conceal(node: Node, shape: Shape) -> None:
+    node.secret = shape.secret
+    if isinstance(node.value, dict):
+        for name, child in node.value.items():
+            _conceal(child, shape.inside(name))
+    elif isinstance(node.value, list):
+        for child in node.value:
+            _conceal(child, shape.inside(0))
+
+
 def _location(options: PluginOptions) -> tuple[str, ...]:
     return (options.path or f"{options.kind}.{options.name}",)
 
 
 def _folded(node: Node, shape: Shape) -> Node:
-    """Put the underscores back into keys that came from environment variables.
+    """Read once more what came from environment variables, now that the options are known.
 
     `REGISTRY_STORAGE_AZURE_MAX_RETRIES=5` reads as `max: {retries: 5}` as long as nobody knows
-    azure's options. Here they are known, and when `max_retries` is one of them and `max` is
-    not, it is what was meant.
+    azure's options. When `max_retries` is one of them and `max` is not, it is what was meant.
+    `REGISTRY_AUTH_OIDC_ISSUERS_0_ISSUER` is the same: only here `issuers` is known to be a list.
     """
+    if shape.kind == "list" and node.implied:
+        node = _list(node)
+    if shape.kind == "list" and isinstance(node.value, list):
+        items = [_folded(item, shape.inside(0)) for item in node.value]
+        return Node(items, node.origin)
     if shape.kind != "section" or not isinstance(node.value, dict):
         return node
     by_name = {name.lower(): name for name in shape.keys}
@@ -131,3 +152,11 @@ def _folded(node: Node, shape: Shape) -> Node:
             continue
         entries[name] = _folded(child, shape.inside(name))
     return Node(entries, node.origin, implied=node.implied)
+
+
+def _list(node: Node) -> Node:
+    """The list whose indices are the keys of a mapping, if they are 0, 1, 2 and so on."""
+    entries = node.mapping()
+    if entries.keys() != {str(index) for index in range(len(entries))}:
+        return node
+    return Node([entries[str(index)] for index in range(len(entries))], node.origin)

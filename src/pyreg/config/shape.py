@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pyreg.config.redact import looks_secret
-from pyreg.config.values import ByteSize, Duration, SignedDuration
+from pyreg.config.values import ByteSize, Duration, PageSize, SignedDuration
 
 Status = Literal["honoured", "deprecated", "plugin", "ignored"]
 
@@ -51,6 +51,7 @@ class Shape:
         secret: A leaf that is never shown.
         public: A value that may be shown although its key looks like that of a secret.
         unit: A leaf that is a duration or a size.
+        page: A leaf that is the size of a page: 0 or less stands for the default.
     """
 
     kind: Literal["section", "map", "list", "leaf", "any"]
@@ -63,6 +64,7 @@ class Shape:
     secret: bool = False
     public: bool = False
     unit: Unit = ""
+    page: bool = False
 
     def inside(self, step: str | int) -> Shape:
         """The shape behind a key or an index."""
@@ -158,7 +160,9 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
     arguments = get_args(annotation)
     if origin in (Union, types.UnionType):
         choices = [choice for choice in arguments if choice is not type(None)]
-        return _shape(choices[0], metadata) if len(choices) == 1 else ANYTHING
+        if len(choices) == 1:
+            return _shape(choices[0], metadata)
+        return Shape("any", secret=any(_shape(choice, ()).secret for choice in choices))
     if isinstance(annotation, type) and (
         issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
     ):
@@ -187,6 +191,7 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
         as_written=annotation not in _RESOLVED or unit == "duration",
         secret=annotation in (SecretStr, SecretBytes),
         unit=unit,
+        page=any(mark in metadata for mark in get_args(PageSize)[1:]),
     )
 
 

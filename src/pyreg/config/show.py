@@ -36,9 +36,13 @@ def show(loaded: Loaded) -> str:
 
     Honoured options are shown with their defaults, all others as far as they are given. A
     comment names the line or the variable that a value came from; a value without one is the
-    default. Loading the result configures the same, save for the secrets.
+    default. Loading the result configures the same, save for the secrets. Plugins are imported,
+    as only they know which of their options are secret.
     """
+    from pyreg.config.vetting import conceal_secrets
+
     configuration = loaded.configuration
+    conceal_secrets(configuration.plugins)
     shown = _section(configuration, configuration_shape(), loaded.root)
     return "".join(f"{line}\n" for line in _lines(shown, 0))
 
@@ -49,6 +53,8 @@ def _section(section: Section, shape: Shape, node: Node) -> _Shown:
         child = node.child(name)
         given = child is not None and child.value is not None
         if key.status == "honoured":
+            if key.shape.page and given and child is not None and child.not_positive:
+                child = None  # it asks for the default
             value = _value(getattr(section, name), name, key.shape, child)
             if key.shape.kind != "section" or value.value:
                 parts[name] = value
@@ -96,7 +102,7 @@ def _value(value: Any, name: str, shape: Shape, node: Node | None) -> _Shown:
 def _raw(node: Node, shape: Shape, name: str, hidden: bool) -> _Shown:
     """What a plugin will read, or nobody: as it was written."""
     container = isinstance(node.value, dict | list)
-    hidden = hidden or shape.hides(name, container=container)
+    hidden = hidden or node.secret or shape.hides(name, container=container)
     if isinstance(node.value, dict):
         return _Shown(
             {

@@ -38,12 +38,14 @@ class Node:
         text: A scalar exactly as it was written; "" for anything that was not written.
         implied: A mapping that nobody wrote: it is there because the name of an environment
             variable led through it, so an underscore may have been part of a key instead.
+        secret: Whether a plugin has declared that it must not be shown.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
     origin: Origin
     text: str = ""
     implied: bool = False
+    secret: bool = False
 
     @property
     def written(self) -> str:
@@ -51,6 +53,15 @@ class Node:
         if self.text or self.value is None or isinstance(self.value, dict | list):
             return self.text
         return json.dumps(self.value) if isinstance(self.value, bool) else str(self.value)
+
+    @property
+    def not_positive(self) -> bool:
+        """Whether it is a number of 0 or less, quoted or not."""
+        try:
+            number = float(self.value if isinstance(self.value, int) else self.written)
+        except ValueError:
+            return False
+        return number <= 0
 
     def mapping(self) -> dict[str, Node]:
         """The entries of a mapping; none for anything else."""

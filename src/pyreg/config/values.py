@@ -11,7 +11,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -30,6 +30,9 @@ _DURATION = re.compile(rf"[-+]?({_PART.pattern})+")
 _NANOSECONDS = re.compile(r"[-+]?[0-9]+")
 _LONGEST = (2**63 - 1) / 1e9
 _MAX_TEXT = 64
+
+PAGE = 1000
+"""Entries of a page unless the configuration says otherwise."""
 
 _SIZES = {
     "": 1,
@@ -129,6 +132,10 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+def _page_size(value: int) -> int:
+    return value if value > 0 else PAGE
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -209,6 +216,9 @@ ByteSize = Annotated[
     ),
 ]
 """Bytes; written `4194304` or `4MiB`."""
+
+PageSize = Annotated[int, AfterValidator(_page_size)]
+"""Entries of a page; as in the Docker registry, 0 or less means the default, `PAGE`."""
 
 Lower = BeforeValidator(_lower)
 """Upper and lower case are the same."""

@@ -1,6 +1,6 @@
 """The parent process: it owns the listening sockets and looks after the workers.
 
-It serves no request itself, and it imports no plugin, so that there is little in it that can
+It serves no request itself, and it runs no plugin, so that there is little in it that can
 fail. Signals: SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reads the
 configuration again, starts new workers with it, and only then lets the old ones finish.
 """

@@ -12,7 +12,7 @@ from pyreg import Registry, errors
 from pyreg.api.address import Addresses
 from pyreg.config.environment import CONFIGURATION_PATH
 from pyreg.config.loading import configuration_shape, parse
-from pyreg.config.shape import all_keys
+from pyreg.config.shape import all_keys, shape_of
 from pyreg.content.blobs import Blobs
 from pyreg.content.manifests import Manifests
 from pyreg.content.purge import Purger
@@ -57,6 +57,7 @@ def test_every_method_of_the_python_api_has_a_heading(cls: type) -> None:
 
 INTERNAL = {
     "`" + signatures(Registry)["configure_server"] + "`",
+    "`" + signatures(Registry)["open_to_all"] + "`",
     *(
         f"`{signatures(cls)[name]}`"
         for cls, names in {
@@ -117,7 +118,7 @@ def known_key(key: str) -> bool:
         return True
     if len(parts) == 3 and parts[0] in KINDS:
         options = load(KINDS[parts[0]], parts[1]).Options
-        return parts[2] in options.__dataclass_fields__
+        return parts[2] in shape_of(options).keys
     return False
 
 

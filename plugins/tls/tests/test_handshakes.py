@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,4 +288,41 @@ async def test_no_certificate_yet(tmp_path: Path, authority: Authority) -> None:
     put(path, issued.key_pem() + issued.pem)
     while renewal.contexts.first is None:
         await asyncio.sleep(0.05)
+    await renewal.stop()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("asked", [False, True])
+async def test_sessions_are_resumed_unless_the_client_is_asked(
+    pair: Mapping[str, str],
+    material: Path,
+    tmp_path: Path,
+    authority: Authority,
+    trusting: Trusting,
+    version: ssl.TLSVersion,
+    asked: bool,
+) -> None:
+    more = {"clientcas": [str(material / "ca.pem")]} if asked else {}
+    made, renewal = await handshakes(options_of(pair, **more))
+    context = trusting(authority.client("ann"), tmp_path)
+    context.maximum_version = version
+    session: ssl.SSLSession | None = None
+    for _ in range(2):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        told: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+        client = asyncio.create_task(
+            asyncio.to_thread(
+                context.wrap_socket, theirs, server_hostname="localhost", session=session
+            )
+        )
+        assert await made.establish(ours, partial(Told, told))
+        transport, sock = await told, await client
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"x")
+        assert await asyncio.to_thread(sock.recv, 1) == b"x"  # tickets come before it
+        resumed, session = sock.session_reused, sock.session
+        transport.close()
+        sock.close()
+    assert resumed is not asked
     await renewal.stop()

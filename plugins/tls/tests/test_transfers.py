@@ -130,6 +130,33 @@ def test_a_client_that_takes_it_slowly(registry: Registry, trusting: Trusting, d
         assert receive(sock, pause) == data
 
 
+def test_a_client_that_stands_still_is_dropped(
+    serve: Start, trusting: Trusting, data: bytes
+) -> None:
+    """And one that moves, however slowly, is not."""
+    registry = serve(workers=1, config={"http": {"idletimeout": "1s"}})
+    path = push(registry, trusting(), data)
+
+    def pause() -> None:
+        threading.Event().wait(0.3)
+
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with (
+        connect(registry, trusting(), window=16384) as still,
+        connect(registry, trusting(), window=16384) as slow,
+    ):
+        still.sendall(request)
+        slow.sendall(request)
+        assert slow.recv(1000)
+        for _ in range(15):
+            pause()
+            assert slow.recv(65536)
+        with pytest.raises(OSError):  # noqa: PT012 - whatever was in the buffers comes first
+            while still.recv(65536):
+                pass
+            raise ConnectionResetError("the end came in order")
+
+
 def test_clients_that_leave_in_the_middle(
     registry: Registry, trusting: Trusting, data: bytes
 ) -> None:

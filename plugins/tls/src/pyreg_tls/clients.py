@@ -88,7 +88,6 @@ class Clients:
                 store.add_crl(each)
         store.set_flags(flags)
         # A resumed session would carry a certificate past what was revoked since.
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_id(b"pyreg")
         context.set_verify(_MODES[self.mode], self._look)

@@ -128,6 +128,7 @@ class Contexts:
         context.check_privatekey()
         context.set_tlsext_servername_callback(self._choose)
         context.set_alpn_select_callback(self._agree)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets resume without our memory
         if self._clients is not None:
             self._clients.apply(context)
         self._in_pem[context] = certificate.chain[0].public_bytes(Encoding.PEM).decode("ascii")

@@ -259,8 +259,8 @@ class Configuration(Section):
     )
     auth: Annotated[tuple[InstanceOf[PluginOptions], ...], PLUGINS] = option(
         (),
-        "Who may come in: plugins under their names (`htpasswd`, `token`, `silly`); `none` is "
-        "open to all.",
+        "Who may come in, and who may do what: plugins under their names (`htpasswd`, `token`, "
+        "`tokenservice`, `oidc`, `certificate`, `policy`); `none` is open to all.",
         status="plugin",
         reason="the plugin of that name",
     )

@@ -117,8 +117,17 @@ def test_a_missing_plugin_is_a_friendly_error(site: Site) -> None:
     ],
 )
 def test_the_error_names_the_package_to_install(kind: str, name: str, distribution: str) -> None:
-    with pytest.raises(PluginError, match=rf"pip install {distribution}\n"):
-        plugins.load(kind, name)
+    assert plugins.distribution(kind, name) == distribution
+    if name not in {item.name for item in plugins.installed() if item.kind == kind}:
+        with pytest.raises(PluginError, match=rf"pip install {distribution}\n"):
+            plugins.load(kind, name)
+
+
+def test_the_packages_that_are_named_are_those_that_are_there() -> None:
+    ours = [item for item in plugins.installed() if item.distribution.startswith("pyreg-")]
+    assert len(ours) > 5
+    for item in ours:
+        assert plugins.distribution(item.kind, item.name) == item.distribution
 
 
 def test_no_plugin_of_a_kind_is_said_so(directory: Path) -> None:

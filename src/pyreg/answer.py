@@ -7,7 +7,7 @@ import json
 import logging
 
 from pyreg.api.call import Call, Site
-from pyreg.api.message import JSON, ClientGone, Headers, Request, Response
+from pyreg.api.message import JSON, ClientGone, Headers, Request, Response, empty
 from pyreg.content.progress import Interrupted
 from pyreg.errors import (
     NAME_INVALID,
@@ -24,7 +24,7 @@ from pyreg.errors import (
 )
 from pyreg.hooks.spec import Receive, Scope, Send
 from pyreg.hooks.storage import FileSpan
-from pyreg.routes import match
+from pyreg.routes import allowed, match
 
 log = logging.getLogger("pyreg.api")
 
@@ -37,7 +37,7 @@ ZERO_COPY = "http.response.zerocopysend"
 """The ASGI extension, and its message, for content that lies in a file."""
 
 _PART = 64 * 1024 * 1024  # bytes that the kernel is asked to send at once
-_DRAINED = 256 * 1024  # bytes of an unwanted body that are read
+_DRAINED = 2 * 1024 * 1024  # bytes of an unwanted body that are read
 _DRAINING = 2.0  # seconds for that
 _RETRY_AFTER = 5.0  # seconds, where the storage does not say
 
@@ -90,6 +90,10 @@ async def _respond(site: Site, request: Request) -> Response:
     if b"%2f" in raw or b"%2F" in raw:
         # An encoded "/" is one to us and none to a proxy that guards some paths.
         raise RegistryError(NAME_INVALID, "the path has an encoded '/'")
+    if request.method == "OPTIONS":
+        # As in the Docker registry: a browser asks so before it lets a page of another origin
+        # in, without credentials; `http.headers` say whether it may.
+        return empty(200, (b"allow", ", ".join(allowed(request.path)).encode("ascii")))
     found = match(request.method, request.path)
     call = Call(site, request, found.name, found.reference)
     await call.admit(found.accesses)

@@ -90,7 +90,7 @@ def match(method: str, path: str) -> Match:
         raise RegistryError(
             UNSUPPORTED,
             f"{method[:16]} is not a method of this endpoint",
-            headers=[("Allow", ", ".join(sorted(methods)))],
+            headers=[("Allow", ", ".join(allowed(path)))],
         )
     if methods is SUPPORT or methods is CATALOG:
         kind = "catalog" if methods is CATALOG else "base"
@@ -98,6 +98,18 @@ def match(method: str, path: str) -> Match:
     else:
         access = Access("repository", check_name(name), endpoint.actions)
     return Match(endpoint, name, reference, [access])
+
+
+def allowed(path: str) -> list[str]:
+    """The methods of an endpoint.
+
+    Args:
+        path: As for `match`.
+
+    Raises:
+        RegistryError: UNSUPPORTED with 404 for no endpoint.
+    """
+    return sorted(_find(path[4:])[0])
 
 
 def _find(rest: str) -> tuple[Mapping[str, Endpoint], str, str]:

@@ -104,9 +104,6 @@ REQUESTS: dict[str, Request] = {
     "`GET /v2/<name>/blobs/uploads/`": lambda http: http.get(UPLOADS),
     "`HEAD` of the tags": lambda http: http.head("/v2/team/app/tags/list"),
     "`HEAD` of the catalog": lambda http: http.head("/v2/_catalog"),
-    "`OPTIONS /v2/`, and of other endpoints": lambda http: [
-        http.options(path) for path in ("/v2/", "/v2/_catalog", f"{MANIFESTS}/v1", BLOB)
-    ],
     "`GET` of a path that is no endpoint": lambda http: http.get("/v2/no/endpoint"),
     "`PUT /v2/` and other methods that an endpoint does not have": lambda http: [
         http.request(method, path)

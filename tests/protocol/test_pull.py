@@ -405,7 +405,6 @@ def test_no_endpoint(server: Live, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("POST", "/v2/", "GET, HEAD"),
-        ("OPTIONS", "/v2/x/manifests/v1", "DELETE, GET, HEAD, PUT"),
         ("POST", "/v2/x/manifests/v1", "DELETE, GET, HEAD, PUT"),
         ("PATCH", "/v2/x/tags/list", "GET, HEAD"),
         ("DELETE", "/v2/_catalog", "GET, HEAD"),
@@ -429,3 +428,21 @@ def test_names_that_look_like_endpoints(server: Live) -> None:
         digest = server.manifest(name, "list", image(server, name))
         assert server.http.get(f"/v2/{name}/manifests/{digest}").status_code == 200
         assert server.http.get(f"/v2/{name}/tags/list").json() == {"name": name, "tags": ["list"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v2/", "GET, HEAD"),
+        ("/v2/_catalog", "GET, HEAD"),
+        ("/v2/a/tags/list", "GET, HEAD"),
+        ("/v2/a/manifests/v1", "DELETE, GET, HEAD, PUT"),
+        ("/v2/a/blobs/uploads/", "POST"),
+    ],
+)
+def test_options(server: Live, path: str, methods: str) -> None:
+    """RFC 9110, section 9.3.7; browsers ask so, without credentials, on behalf of other sites."""
+    answer = server.http.options(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["allow"] == methods
+    error(server.http.options("/v2/nothing/of/the/kind"), 404, "UNSUPPORTED")

@@ -162,7 +162,7 @@ class Request:
         self.path = path
         self._id = ""
         self._parameters: list[tuple[str, str]] | None = None
-        length = self.header(b"content-length") if self.method not in _BODYLESS else None
+        length = self.header(b"content-length")
         self.body = Body(receive, int(length) if length and length.isdecimal() else None, idle)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 BODY_LIMIT = 128 * 1024
@@ -26,11 +26,12 @@ class RequestChannel:
         taken: Called with a number of bytes when the application has taken so many. A sender
             with flow control of its own (HTTP/2) sets it, and is then never made to wait:
             waiting for one stream would hold up all streams of the connection.
+        wanted: Called once, before the application waits for the first time.
     """
 
     __slots__ = (
         "_abandoned", "_closed", "_loop", "_messages", "_reader", "_size", "_writer",
-        "complete", "taken",
+        "complete", "taken", "wanted",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,6 +44,7 @@ class RequestChannel:
         self._abandoned = False
         self.complete = False
         self.taken: Callable[[int], None] | None = None
+        self.wanted: Callable[[], Awaitable[None]] | None = None
 
     @property
     def starving(self) -> bool:
@@ -52,7 +54,10 @@ class RequestChannel:
     async def put(self, message: Any) -> None:
         """Hand a message over; returns when there is room for another one."""
         kind = message["type"]
-        if kind == "http.request":
+        if kind == "http.request" and self._closed is not None:
+            if self.taken is not None:
+                self.taken(len(message["body"]))
+        elif kind == "http.request":
             self._messages.append(message)
             self._size += len(message["body"])
             self.complete = not message["more_body"]
@@ -81,6 +86,10 @@ class RequestChannel:
         while not self._messages:
             if self._closed is not None:
                 return self._closed
+            if self.wanted is not None and not self.complete:
+                await self.wanted()
+                self.wanted = None
+                continue
             self._reader = self._loop.create_future()
             try:
                 await self._reader
@@ -93,6 +102,13 @@ class RequestChannel:
             self._release()
             _wake(self._writer)
         return message
+
+    def hang_up(self) -> None:
+        """Tell the application that no more comes, as if the client had gone."""
+        if self._closed is None:
+            self._closed = {"type": "http.disconnect"}
+        _wake(self._writer)
+        _wake(self._reader)
 
     def abandon(self) -> None:
         """The application has ended: what is here, and what comes, counts as taken."""

@@ -78,7 +78,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._protocol: Http1 | Http2
         self._task: asyncio.Task[None]
-        # Reading.
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
         self._wakeup: asyncio.Future[None] | None = None
@@ -176,6 +175,10 @@ class Connection(asyncio.Protocol):
         idle = not self._busy and not self._head_begun and not self._lost
         if idle and self._loop.time() - self._since >= seconds and not self._unread():
             self._end(linger=False)
+
+    def hang_up(self) -> None:
+        """Take no more of what the client sends; see `Requests.hang_up`."""
+        self._requests.hang_up()
 
     def abort(self) -> None:
         """Cut the connection and cancel what is under way."""

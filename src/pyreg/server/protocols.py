@@ -95,6 +95,12 @@ class Requests:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    def hang_up(self) -> None:
+        """Let every application that still waits for a body keep what has come, and end."""
+        for channel in self.channels:
+            if not channel.complete:
+                channel.hang_up()
+
     def cancel(self) -> None:
         """Cancel all that is under way."""
         for task in self._tasks:
@@ -148,6 +154,12 @@ class Http1(H11Protocol):
 
     config: ServerConfig
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.connection = _Expecting(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
+
     async def handle(self, event: Event) -> None:
         """Take what came; the limit of a head holds also for one that came in one piece."""
         limit = self.config.h11_max_incomplete_size + 1
@@ -171,10 +183,24 @@ class Http1(H11Protocol):
             raise RuntimeError("a file can be sent only with a Content-Length")
 
     async def _create_stream(self, request: h11.Request) -> None:
+        names = {name for name, _ in request.headers}
+        if b"content-length" in names and b"transfer-encoding" in names:
+            # Whoever is in front may have read the request in another way (RFC 9112, 6.1).
+            self.announce_end()
+        requests = cast(Requests, self.task_group)
+        requests.newest = None
         await super()._create_stream(request)
+        if requests.newest is not None and isinstance(self.connection, _Expecting):
+            requests.newest.wanted = self._let_continue
         if isinstance(self.stream, WSStream) and self.stream.closed:
             # Hypercorn has refused a malformed handshake, and would keep the connection for ever.
             await self.send(Closed())
+
+    async def _let_continue(self) -> None:
+        """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1)."""
+        if isinstance(self.connection, _Expecting) and self.connection.expects:
+            headers = self.config.response_headers("h11")
+            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if self.config.h2c or self.ssl:
@@ -194,6 +220,24 @@ class Http1(H11Protocol):
         """Make the next response the last one (`Connection: close`)."""
         self.keep_alive_requests = self.config.keep_alive_max_requests
         return b""
+
+
+class _Expecting(h11.Connection):
+    """Leaves it to `Http1` when a client that expects `100 Continue` gets it.
+
+    Hypercorn would send it at once; but whoever is refused, for want of a login, say, should not
+    begin to send a layer.
+    """
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """What Hypercorn asks."""
+        return False
+
+    @property
+    def expects(self) -> bool:
+        """Whether the client waits."""
+        return super().they_are_waiting_for_100_continue
 
 
 class _Bytes(bytes):

@@ -37,6 +37,9 @@ with `Connection: close`. Closing at once would cut a client that is about to se
 RETIRE_IDLE = 5.0
 """The same when other workers have taken over, and nobody waits for this one."""
 
+KEEP = 3.0
+"""Seconds that uploads have, after the time to drain is over, to record what has arrived."""
+
 STOP_GRACE = 10.0
 """Seconds that an application has to stop after its last request."""
 
@@ -157,6 +160,10 @@ class Worker:
                 len(self._everybody()),
                 config.graceful_timeout,
             )
+            # What has arrived of uploads is kept, as when a client goes away.
+            for connection in self._everybody():
+                connection.hang_up()
+            await asyncio.wait({drained}, timeout=KEEP)
             for connection in self._everybody():
                 connection.abort()
             await asyncio.wait({drained}, timeout=STOP_GRACE)

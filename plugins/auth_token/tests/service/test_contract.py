@@ -71,10 +71,10 @@ class TestAuthenticator(AuthContract):
 class TestAuthorizer(AuthorizerContract):
     @pytest.fixture
     def authorizer(self) -> Authorizer:
-        async def allows(identity: Identity, access: Access) -> bool:
+        async def shows(identity: Identity, repository: str) -> bool:
             return True
 
-        return ServiceAuthorizer("pyreg", allows)
+        return ServiceAuthorizer("pyreg", shows)
 
     @pytest.fixture
     def bearer(self) -> Identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -571,3 +572,15 @@ async def test_plugins_learn_the_address_that_the_caller_knows(
         assert (await client.get(path, headers=headers)).text == "thanks"
     [seen] = plugin.seen
     assert f"{seen.scheme}://{seen.host}{seen.root}" == address
+
+
+async def test_refused_credentials_are_logged_with_their_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "pyreg.access")
+    async with serving(Uses(users())) as client:
+        assert (await client.get("/v2/", auth=WRONG)).status_code == 401
+        assert (await client.get("/v2/", auth=ANN)).status_code == 200
+    [record] = [item for item in caplog.records if item.name == "pyreg.access"]
+    assert "are refused: wrong password for ann" in record.getMessage()
+    assert "guessed" not in caplog.text

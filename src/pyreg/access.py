@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pyreg.errors import (
@@ -21,6 +22,8 @@ from pyreg.hooks.auth import (
     Identity,
     InvalidCredentials,
 )
+
+log = logging.getLogger("pyreg.access")
 
 OPEN_TO_ALL = (
     "anyone who reaches this address can pull, push and delete: there is no authentication"
@@ -66,6 +69,7 @@ class Gate:
         try:
             identity = await self.identify(request)
         except InvalidCredentials as error:
+            log.info("credentials from %s are refused: %s", request.client or "?", error.reason)
             if error.retry_after is not None:
                 seconds = max(1, round(error.retry_after))
                 raise RegistryError(

@@ -196,3 +196,19 @@ def test_pickled_options_still_know_their_lines() -> None:
     assert mistakes(options) == [
         "config.yml:4: storage.s3.chunksize: expected at least 5242880, got 1"
     ]
+
+
+def test_a_name_of_the_authors_own_without_a_value_is_a_mistake() -> None:
+    """A condition that is begun and not finished must not be as good as none."""
+
+    @dataclass(frozen=True)
+    class Rule:
+        claims: Mapping[str, str] = field(default_factory=dict)
+        name: str = "default"
+
+    options = driver("    claims:\n      owner: acme\n      branch:\n    name:\n")
+    with pytest.raises(ConfigurationError) as caught:
+        validate_options(options, Rule)
+    [mistake] = caught.value.mistakes
+    assert mistake.path == "storage.s3.claims.branch"
+    assert mistake.line == 6

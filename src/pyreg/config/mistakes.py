@@ -197,13 +197,14 @@ def strings(node: Node, shape: Shape = ANYTHING) -> Any:
     """A tree as the data that pydantic validates.
 
     Scalars that a shape wants as they were written become text: `secretkey: 0123` is the four
-    characters, and not eighty-three.
+    characters, and not eighty-three. A key that a section knows and that has no value is as good
+    as left out; among names of the author's own that would be a line without any effect.
     """
     if isinstance(node.value, dict):
         return {
             name: strings(child, shape.inside(name))
             for name, child in node.value.items()
-            if child.value is not None
+            if child.value is not None or shape.kind == "map"
         }
     if isinstance(node.value, list):
         return [strings(child, shape.inside(0)) for child in node.value]

@@ -121,7 +121,7 @@ class HtpasswdAuthenticator(Authenticator):
         user = credentials.user
         wait = self._throttle.wait(user, address)
         if wait > 0:
-            raise _slower(address, wait)
+            raise _slower(wait)
         verification = self._verifications.get(key)
         if verification is None:
             if len(self._verifications) >= WAITING:
@@ -132,12 +132,11 @@ class HtpasswdAuthenticator(Authenticator):
         # Whoever goes away takes nobody along, and what failed counts in any case.
         found = await asyncio.shield(verification.task)
         if isinstance(found, float):
-            raise _slower(address, found)
+            raise _slower(found)
         if found is None:
             known = user in self._file.users.hashes
             # A name that nobody has may be a password in the wrong place.
-            who = f"user {user}: wrong password" if known else "no such user"
-            raise InvalidCredentials(f"login from {address or 'an unknown address'} failed: {who}")
+            raise InvalidCredentials(f"user {user}: wrong password" if known else "no such user")
         return Identity(user, authenticator=NAME)
 
     async def _verify(self, key: bytes, verification: _Verification) -> Hash | float | None:
@@ -187,8 +186,7 @@ class HtpasswdAuthenticator(Authenticator):
                 log.exception("%s cannot be looked at", self._file.path)
 
 
-def _slower(address: str, wait: float) -> InvalidCredentials:
+def _slower(wait: float) -> InvalidCredentials:
     return InvalidCredentials(
-        f"too many failed logins, from {address or 'an unknown address'} or of the same user",
-        retry_after=wait,
+        "too many failed logins, from this address or of the same user", retry_after=wait
     )

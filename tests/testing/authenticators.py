@@ -23,7 +23,7 @@ class Passwords(Authenticator):
             return None
         try:
             user, colon, password = (
-                base64.b64decode(value.strip(), validate=True).decode().partition(":")
+                base64.b64decode(value.strip(" "), validate=True).decode().partition(":")
             )
         except (binascii.Error, ValueError):
             raise InvalidCredentials("malformed") from None

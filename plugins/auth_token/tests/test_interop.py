@@ -17,8 +17,6 @@ from tests.fixtures.wire import Wire
 from tests.servers.registries import Registry
 
 RSA, ELLIPTIC = "RS256", "ES256"
-NOW = int(time.time())
-PAST: dict[str, Any] = {"iat": NOW - 9000, "nbf": NOW - 9000}
 CATALOG = grant("catalog", "*", kind="registry")
 
 
@@ -33,6 +31,8 @@ def server_token(algorithm: str = RSA, header: Any = None, **changes: Any) -> st
 
 def table(authority: Certified) -> dict[str, str | None]:
     """Values of the Authorization header; None for none."""
+    now = int(time.time())
+    past: dict[str, Any] = {"iat": now - 9000, "nbf": now - 9000}
     leaf = certify("leaf", tokens.key(RSA, "leaf"), authority)
     foreign = certify("authority", tokens.key(RSA, "attacker"), authority=True)
     stranger = certify("leaf", tokens.key(RSA, "leaf"), foreign)
@@ -64,11 +64,11 @@ def table(authority: Certified) -> dict[str, str | None]:
         "another action": server_token(access=[grant("team/app", "delete")]),
         "two entries": server_token(access=[grant("team/app", "push"), tokens.PULL]),
         "anonymous": server_token(sub=""),
-        "just expired": server_token(exp=NOW - 20, **PAST),
-        "expired": server_token(exp=NOW - 600, **PAST),
+        "just expired": server_token(exp=now - 20, **past),
+        "expired": server_token(exp=now - 600, **past),
         "no end": server_token(exp=None),
-        "soon": server_token(nbf=NOW + 20),
-        "not yet": server_token(nbf=NOW + 600),
+        "soon": server_token(nbf=now + 20),
+        "not yet": server_token(nbf=now + 600),
         "another issuer": server_token(iss="evil.example.com"),
         "no issuer": server_token(iss=None),
         "another audience": server_token(aud="other.example.com"),

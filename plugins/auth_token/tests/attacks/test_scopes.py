@@ -21,18 +21,20 @@ def bearer(*grants: object) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(access=list(grants))}"}
 
 
-ALL = bearer(grant("team/app", "*"), grant("team/other", "*"), CATALOG)
+def everything() -> dict[str, str]:
+    """Made when it is needed: tokens do not live as long as a run of all tests."""
+    return bearer(grant("team/app", "*"), grant("team/other", "*"), CATALOG)
 
 
 @pytest.fixture
 async def filled(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """A registry with a blob and an image in `team/app`, and an image in `team/other`."""
     for name in ("team/app", "team/other"):
-        assert (await post_blob(client, name, b"{}", headers=ALL)).status_code == 201
-        client.headers.update(ALL)
+        assert (await post_blob(client, name, b"{}", headers=everything())).status_code == 201
+        client.headers.update(everything())
         assert (await put_manifest(client, name, "v1", image(b"{}"))).status_code == 201
         del client.headers["Authorization"]
-    assert (await post_blob(client, "team/app", BLOB, headers=ALL)).status_code == 201
+    assert (await post_blob(client, "team/app", BLOB, headers=everything())).status_code == 201
     return client
 
 
@@ -119,7 +121,7 @@ async def test_push_is_not_delete(filled: httpx.AsyncClient) -> None:
 
 async def test_an_upload_goes_on_only_with_its_own_scope(filled: httpx.AsyncClient) -> None:
     """The address of an upload is no credential."""
-    begun = await filled.post("/v2/team/app/blobs/uploads/", headers=ALL)
+    begun = await filled.post("/v2/team/app/blobs/uploads/", headers=everything())
     other = bearer(grant("team/other", "pull", "push"))
     for method in ("GET", "PATCH", "PUT", "DELETE"):
         answer = await filled.request(method, begun.headers["location"], headers=other)
@@ -136,7 +138,7 @@ async def test_a_mount_needs_pull_on_the_source(filled: httpx.AsyncClient) -> No
             headers=bearer(grant("team/other", "pull", "push"), *grants),
         )
         assert answer.status_code in (202, 401), answer.text
-        blob = await filled.head(f"/v2/team/other/blobs/{sha256(BLOB)}", headers=ALL)
+        blob = await filled.head(f"/v2/team/other/blobs/{sha256(BLOB)}", headers=everything())
         assert blob.status_code == 404
     answer = await filled.post(
         "/v2/team/other/blobs/uploads/",

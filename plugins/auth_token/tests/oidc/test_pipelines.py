@@ -127,11 +127,11 @@ async def test_a_push(issuer: OidcIssuer) -> None:
         ({"ref": "refs/heads/main/x"}, "its claim 'ref' is"),
         ({"repository": ""}, "no plain claim 'repository'"),
         ({"repository": {"name": "example/app"}}, "no plain claim 'repository'"),
-        ({"exp": int(time.time()) - 100}, "expired"),
-        ({"exp": int(time.time()) + 7 * 3600}, "valid for longer than 6h"),
-        ({"iat": int(time.time()) - 7 * 3600}, "valid for longer than 6h"),
-        ({"nbf": int(time.time()) + 100}, "not yet valid"),
-        ({"iat": int(time.time()) + 100}, "not yet valid"),
+        ({"exp": -100}, "expired"),
+        ({"exp": 7 * 3600}, "valid for longer than 6h"),
+        ({"iat": -7 * 3600}, "valid for longer than 6h"),
+        ({"nbf": 100}, "not yet valid"),
+        ({"iat": 100}, "not yet valid"),
     ],
 )
 async def test_pipelines_that_are_refused(
@@ -142,6 +142,11 @@ async def test_pipelines_that_are_refused(
     reason: str,
 ) -> None:
     caplog.set_level(logging.INFO, "pyreg.auth")
+    now = int(time.time())  # times are given as seconds from it
+    changes = {
+        name: now + value if name in ("exp", "iat", "nbf") else value
+        for name, value in changes.items()
+    }
     token = issuer.token(AUDIENCE, **{**PIPELINE, **changes})
     for headers in (bearer(token), basic(token)):
         caplog.clear()

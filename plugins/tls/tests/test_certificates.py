@@ -56,6 +56,14 @@ def test_an_awaited_one(pair_in: Pair) -> None:
         load(Pair(nowhere, nowhere))
 
 
+def test_an_awaited_one_of_which_a_part_is_there(pair_in: Pair) -> None:
+    """It goes away between two looks, or is put there piece by piece."""
+    pair_in.key.unlink()
+    assert load(Pair(pair_in.certificate, pair_in.key, awaited=True)) is None
+    with pytest.raises(CertificateError, match="no such file"):
+        load(pair_in)
+
+
 def test_an_encrypted_key(tmp_path: Path, authority: Authority) -> None:
     issued = authority.issue()
     certificate = put(tmp_path / "c.pem", issued.pem)

@@ -96,10 +96,13 @@ def load(pair: Pair) -> Certificate | None:
         CertificateError: a file cannot be read, is not what it should be, or they do not belong
             together.
     """
-    if pair.awaited and not pair.certificate.exists():
-        return None
-    chain = read_certificates(pair.certificate)
-    key = _read_key(pair)
+    try:
+        chain = read_certificates(pair.certificate)
+        key = _read_key(pair)
+    except CertificateError as error:
+        if pair.awaited and isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     if chain[0].public_key() != key.public_key():
         if any(each.public_key() == key.public_key() for each in chain):
             raise CertificateError(

@@ -275,3 +275,14 @@ def test_uploads_that_are_taken_slowly_do_not_fill_the_memory(start: Start) -> N
         sock.close()
     assert sent > 64 * MIB, "the clients did not send enough for the test to mean anything"
     assert grown < 80 * MIB, f"{grown / MIB:.0f} MiB for 64 uploads"
+
+
+def test_a_head_that_is_too_long_is_refused_however_it_arrives(server: Server) -> None:
+    """In two halves, neither of which is too long by itself."""
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n"
+    with server.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(head[:50_000])
+        time.sleep(0.3)
+        sock.sendall(head[50_000:])
+        assert read_all(sock).split()[1] == b"431"

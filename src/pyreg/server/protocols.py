@@ -161,9 +161,13 @@ class Http1(H11Protocol):
         )
 
     async def handle(self, event: Event) -> None:
-        """Take what came; the limit of a head holds also for one that came in one piece."""
-        limit = self.config.h11_max_incomplete_size + 1
-        if not isinstance(event, RawData) or self.stream is not None or len(event.data) <= limit:
+        """Take what came; the limit of a head holds in however many pieces it came."""
+        if not isinstance(event, RawData) or self.stream is not None:
+            await super().handle(event)
+            return
+        # h11 looks at the size only of a head that is not complete.
+        limit = self.config.h11_max_incomplete_size + 1 - len(self.connection.trailing_data[0])
+        if len(event.data) <= limit:
             await super().handle(event)
             return
         rest = event.data[limit:]

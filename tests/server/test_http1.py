@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fixtures.wire import sha256
+from tests.server.application import PIECE
+from tests.server.conftest import Server
 from tests.servers.registries import Registry
 
 
@@ -70,3 +72,55 @@ def test_who_does_not_wait_is_served_all_the_same(connection: socket.socket) -> 
         piece = connection.recv(65536)
         assert piece, data
         data += piece
+
+
+@pytest.mark.parametrize(
+    ("request_", "end"),
+    [
+        (b"GET /field/x HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n\r\n"),
+        (b"GET /work/0.3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"done"),
+        (b"PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", b"\r\n\r\n3"),
+        (b"PUT /leisure/0.3 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", b"done"),
+        (b"GET /big/20 HTTP/1.1\r\nHost: a\r\n\r\n", PIECE * 20),
+        (b"GET /file/20 HTTP/1.1\r\nHost: a\r\n\r\n", PIECE * 20),
+    ],
+    ids=["at-once", "later", "with-a-body", "body-taken-later", "large", "file"],
+)
+def test_who_sends_no_more_after_a_request_is_answered(
+    server: Server, request_: bytes, end: bytes
+) -> None:
+    """Half of the connection is closed; the other half still takes an answer."""
+    with server.connect() as sock:
+        sock.sendall(request_)
+        sock.shutdown(socket.SHUT_WR)
+        data = until_it_ends(sock)
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 20"), head
+    assert (b"\r\n\r\n" + body).endswith(end)
+
+
+def test_who_sends_no_more_after_several_requests_is_answered_all(server: Server) -> None:
+    with server.connect() as sock:
+        sock.sendall(b"GET /work/0.1 HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+        sock.shutdown(socket.SHUT_WR)
+        assert until_it_ends(sock).count(b"HTTP/1.1 200 ") == 3
+
+
+def test_who_sends_no_more_within_a_body_is_gone(server: Server) -> None:
+    before = server.log.count("gone after 4")
+    with server.connect() as sock:
+        sock.sendall(b"PUT /count HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabcd")
+        sock.shutdown(socket.SHUT_WR)
+        assert until_it_ends(sock) == b""
+    server.wait_for("gone after 4", count=before + 1, seconds=5)
+
+
+@pytest.mark.parametrize("kind", ["big", "file"])
+def test_who_has_gone_before_the_answer_is_noticed(server: Server, kind: str) -> None:
+    """To the server it is first one that sends no more; the reset comes with the first bytes."""
+    before = server.log.count("stopped sending")
+    with server.connect() as sock:
+        sock.sendall(f"GET /{kind}/50 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    server.wait_for("stopped sending", count=before + 1, seconds=5)
+    server.wait_for(f" 499 GET    /{kind}/50 ", seconds=5)
+    assert f"the application failed: http /{kind}/50" not in server.log

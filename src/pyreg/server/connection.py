@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._protocol: Http1 | Http2
         self._task: asyncio.Task[None]
+        # Reading.
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
         self._wakeup: asyncio.Future[None] | None = None
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to serve."""
         self._transport = cast(asyncio.Transport, transport)
+        self._socket = transport.get_extra_info("socket")
         ssl_object = transport.get_extra_info("ssl_object")
         self._ssl = ssl_object is not None
         alpn = ssl_object.selected_alpn_protocol() if ssl_object is not None else None
@@ -135,10 +137,11 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         self._wake()
 
-    def eof_received(self) -> None:
-        """The client sends no more. As in most HTTP servers that means: it is gone."""
+    def eof_received(self) -> bool:
+        """The client sends no more. True keeps the other direction open, for the answer."""
         self._eof = True
         self._wake()
+        return not self._closing and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client reads slower than the application writes."""
@@ -173,7 +176,7 @@ class Connection(asyncio.Protocol):
     def end_if_idle(self, seconds: float) -> None:
         """Close, if for so long there was no request, and none is on its way."""
         idle = not self._busy and not self._head_begun and not self._lost
-        if idle and self._loop.time() - self._since >= seconds and not self._unread():
+        if idle and self._loop.time() - self._since >= seconds and not kernel.unread(self._socket):
             self._end(linger=False)
 
     def hang_up(self) -> None:
@@ -189,7 +192,6 @@ class Connection(asyncio.Protocol):
     # The protocol's side.
 
     def _speak(self, protocol: type[Http1] | type[Http2]) -> Http1 | Http2:
-        sock = self._transport.get_extra_info("socket")
         peer = self._transport.get_extra_info("peername")
         made = protocol(
             self._app,
@@ -198,8 +200,8 @@ class Connection(asyncio.Protocol):
             cast(Any, self._requests),  # Hypercorn never enters it
             ConnectionState(self._state),
             self._ssl,
-            parse_socket_addr(sock.family, peer) if peer else None,
-            parse_socket_addr(sock.family, self._transport.get_extra_info("sockname")),
+            parse_socket_addr(self._socket.family, peer) if peer else None,
+            parse_socket_addr(self._socket.family, self._transport.get_extra_info("sockname")),
             self.send,
         )
         if isinstance(made, Http2):
@@ -210,12 +212,10 @@ class Connection(asyncio.Protocol):
         """Take an event of the protocol; returns when there is room for another one."""
         if type(event) is RawData:
             data = event.data
-            if self._head:
-                if len(data) <= JOIN_LIMIT:
-                    data = self._head + data
-                else:
-                    self._write(self._head)
-                self._head = b""
+            if self._head and len(data) <= JOIN_LIMIT:
+                data, self._head = self._head + data, b""
+            elif self._head:
+                self._flush()
             elif data[:9] == b"HTTP/1.1 " and data[9:10] != b"1":
                 # A final response's head goes out with the first piece of its body, or at the
                 # end of this turn of the loop. A body that looks like a head loses nothing.
@@ -256,9 +256,12 @@ class Connection(asyncio.Protocol):
             if self._closing or self._is_lost():
                 raise ConnectionResetError("the client is gone")
             if self._sender is None:
-                sock = self._transport.get_extra_info("socket")
-                self._sender = FileSender(self._loop, sock.fileno(), self._channel)
-            sent = await self._sender.send(file, offset, count)
+                self._sender = FileSender(self._loop, self._socket.fileno(), self._channel)
+            try:
+                sent = await self._sender.send(file, offset, count)
+            except ConnectionError:
+                self._transport.abort()  # it may not have heard
+                raise
             self._bytes += sent
             offset += sent
             count -= sent
@@ -268,6 +271,10 @@ class Connection(asyncio.Protocol):
             await self._protocol.initiate()
             while (data := await self._next_piece()) is not None:
                 await self._handle(RawData(data))
+            if self._eof and (self._protocol.body_expected or not self._transport.can_write_eof()):
+                self._transport.close()  # as in most HTTP servers that means: it is gone
+            elif self._eof:
+                await self._requests.wait()
         except asyncio.CancelledError:
             if not self._lost:
                 raise
@@ -282,10 +289,7 @@ class Connection(asyncio.Protocol):
             if self._eof or self._closing:
                 return None
             self._wakeup = self._loop.create_future()
-            try:
-                await self._wakeup
-            finally:
-                self._wakeup = None
+            await self._wakeup
         if self._closing:
             return None
         data = self._pieces.popleft()
@@ -327,7 +331,7 @@ class Connection(asyncio.Protocol):
             self._wakeup.set_result(None)
 
     def _is_lost(self) -> bool:
-        return self._lost or self._eof or self._transport.is_closing()
+        return self._lost or self._transport.is_closing()
 
     # The end.
 
@@ -393,8 +397,4 @@ class Connection(asyncio.Protocol):
         if self._writable.is_set() and not self._closing and not self._sends_blocked():
             return 0
         buffered = self._transport.get_write_buffer_size()
-        return buffered + kernel.unsent(self._transport.get_extra_info("socket"))
-
-    def _unread(self) -> int:
-        """Bytes that the client has sent and that were not read yet."""
-        return kernel.unread(self._transport.get_extra_info("socket"))
+        return buffered + kernel.unsent(self._socket)

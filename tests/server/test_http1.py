@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.typing import ConnectionState
 
+from pyreg.server.access_log import HypercornLogger, access_logger
+from pyreg.server.context import ServingContext
+from pyreg.server.protocols import Requests
+from pyreg.server.settings import ServerConfig
 from tests.fixtures.wire import sha256
-from tests.server.application import PIECE
+from tests.server.application import PIECE, answer
 from tests.server.conftest import Server
+from tests.servers.process import until
 from tests.servers.registries import Registry
 
 
 @pytest.fixture
-def connection(start_registry: Callable[..., Registry]) -> Iterator[socket.socket]:
-    """A connection to `pyreg serve`."""
-    host, _, port = start_registry().address.partition(":")
+def registry(start_registry: Callable[..., Registry]) -> Registry:
+    """`pyreg serve`."""
+    return start_registry()
+
+
+@pytest.fixture
+def connection(registry: Registry) -> Iterator[socket.socket]:
+    """A connection to it."""
+    host, _, port = registry.address.partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as sock:
         yield sock
 
@@ -62,6 +80,23 @@ def test_who_is_refused_is_not_told_to_continue(connection: socket.socket) -> No
     data = until_it_ends(connection)
     assert data.startswith(b"HTTP/1.1 404 "), data
     assert data.count(b"HTTP/1.1 ") == 1, data
+
+
+def test_who_is_refused_and_goes_was_answered(
+    registry: Registry, connection: socket.socket
+) -> None:
+    """Nobody waits for a body that the client was not told to send."""
+    head = b"PATCH /v2/a/blobs/uploads/unknown HTTP/1.1\r\nHost: a\r\n"
+    connection.sendall(head + b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+    data = b""
+    while not data.endswith(b"}]}"):
+        data += connection.recv(65536)
+    connection.close()
+    assert registry.process is not None
+    process = registry.process
+    until(lambda: "/uploads/unknown" in process.log(), seconds=5, what="the access log")
+    [line] = [line for line in process.log().splitlines() if "/uploads/unknown" in line]
+    assert json.loads(line)["http.response.status"] == 404
 
 
 def test_who_does_not_wait_is_served_all_the_same(connection: socket.socket) -> None:
@@ -124,3 +159,29 @@ def test_who_has_gone_before_the_answer_is_noticed(server: Server, kind: str) ->
     server.wait_for("stopped sending", count=before + 1, seconds=5)
     server.wait_for(f" 499 GET    /{kind}/50 ", seconds=5)
     assert f"the application failed: http /{kind}/50" not in server.log
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_comes_too_late_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The client has gone, and the application hears of it when it begins to answer."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, 200, b"late")
+
+    async def nowhere(*_: Any) -> None:
+        pass
+
+    requests = Requests(asyncio.get_running_loop(), lambda: True, lambda: None, nowhere)
+    config, context, tasks = ServerConfig(), ServingContext(), cast(Any, requests)
+    config.logger_class = HypercornLogger
+    stream = HTTPStream(
+        cast(Any, app), config, context, tasks, False, None, None, nowhere, stream_id=1
+    )
+    state = ConnectionState({})
+    with caplog.at_level(logging.INFO, access_logger.name):
+        await stream.handle(Request(1, [(b"host", b"a")], "1.1", "GET", b"/late", state))
+        await requests.wait()
+    [record] = [each for each in caplog.records if each.name == access_logger.name]
+    assert record.fields["http.response.status"] == 499  # type: ignore[attr-defined]

@@ -42,7 +42,8 @@ def access_record(request: Any, response: Any, request_time: float) -> logging.L
     """The record of one request.
 
     Args:
-        request: The ASGI scope. `state["request_id"]`, where the application sets it, is logged.
+        request: The ASGI scope. `state["request_id"]`, where the application sets it, is logged;
+            `client_gone` says that a response was made, and nobody there to take it.
         response: Status and headers of the response; None when the client went away before.
         request_time: Seconds from the request's head to the end of the response.
     """
@@ -61,7 +62,7 @@ def access_record(request: Any, response: Any, request_time: float) -> logging.L
             fields["http.request.host"] = value.decode("latin-1")
     if state and "request_id" in state:
         fields["http.request.id"] = state["request_id"]
-    if response is None:
+    if response is None or request.get("client_gone"):
         fields["http.response.status"] = CLIENT_CLOSED
     else:
         fields["http.response.status"] = int(response["status"])

@@ -138,6 +138,7 @@ class Requests:
                 logger.exception("the application failed: %s %s", scope["type"], scope["path"])
         finally:
             self.channels.discard(channel)
+            scope["client_gone"] = is_lost()  # Hypercorn would log a failure of the application
             await send(None)
             channel.abandon()
 
@@ -194,17 +195,20 @@ class Http1(H11Protocol):
         requests = cast(Requests, self.task_group)
         requests.newest = None
         await super()._create_stream(request)
-        if requests.newest is not None and isinstance(self.connection, _Expecting):
-            requests.newest.wanted = self._let_continue
+        expects = isinstance(self.connection, _Expecting) and self.connection.expects
+        if requests.newest is not None and expects:
+            requests.newest.wanted = partial(self._let_continue, requests.newest)
         if isinstance(self.stream, WSStream) and self.stream.closed:
             # Hypercorn has refused a malformed handshake, and would keep the connection for ever.
             await self.send(Closed())
 
-    async def _let_continue(self) -> None:
+    async def _let_continue(self, channel: RequestChannel) -> None:
         """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1)."""
         if isinstance(self.connection, _Expecting) and self.connection.expects:
             headers = self.config.response_headers("h11")
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
+        elif self.connection.our_state is not h11.SEND_RESPONSE:
+            channel.hang_up()  # it was answered instead, and will not send it
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if self.config.h2c or self.ssl:

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from pyreg.config.values import (
     format_duration,
     format_size,
-    parse_duration,
-    parse_signed_duration,
     parse_size,
 )
+from pyreg.hooks.durations import parse_duration, parse_signed_duration
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 

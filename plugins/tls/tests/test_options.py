@@ -27,7 +27,7 @@ def test_the_defaults_are_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10s", 10.0), ("20m30s", 1230.0), ("500ms", 0.5), ("2000000000", 2.0), (2_000_000_000, 2.0)],
+    [("10s", 10.0), ("20m30s", 1230.0), ("500ms", 0.5), ("2000000000", 2.0)],
 )
 def test_durations(text: object, seconds: float) -> None:
     options = Options.model_validate({"certificate": "c", "key": "k", "handshaketimeout": text})

@@ -12,6 +12,7 @@ from pyreg.hooks.auth import (
     Identity,
     InvalidCredentials,
 )
+from pyreg.hooks.durations import parse_duration
 from pyreg.hooks.events import Descriptor, Event, EventSink, Operation, RequestInfo
 from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, Invocation, hookimpl
 from pyreg.hooks.storage import (
@@ -62,4 +63,5 @@ __all__ = [
     "StorageDriver",
     "StoredObject",
     "hookimpl",
+    "parse_duration",
 ]

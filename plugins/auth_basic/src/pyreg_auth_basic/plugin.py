@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from pyreg.hooks import Authenticator, hookimpl
+from pyreg.hooks import Authenticator, hookimpl, parse_duration
 from pyreg_auth_basic.authenticator import HtpasswdAuthenticator
 from pyreg_auth_basic.file import PasswordFile
 from pyreg_auth_basic.logins import Logins
 from pyreg_auth_basic.throttle import Throttle
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ThrottleOptions:
     """
 
     failures: Annotated[int, Field(ge=0, le=1_000_000)] = 10
-    pause: Annotated[float, Field(gt=0, le=86_400)] = 6.0
+    pause: Annotated[Duration, Field(gt=0, le=86_400)] = 6.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Options:
     # What quoting can carry in every client: a header is no place for other characters.
     realm: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
     path: Annotated[str, Field(min_length=1)]
-    reload: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
-    remember: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    reload: Annotated[Duration, Field(ge=0.1, le=3600)] = 1.0
+    remember: Annotated[Duration, Field(ge=0, le=86_400)] = 300.0
     throttle: ThrottleOptions = field(default_factory=ThrottleOptions)
 
 

@@ -28,7 +28,7 @@ class NoAnswer(click.ClickException):
     exit_code = 2
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def access() -> None:
     """Ask the policy who may do what, and why.
 

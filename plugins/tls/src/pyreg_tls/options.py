@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -17,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from pyreg.hooks import parse_duration
 from pyreg_tls import ciphers
 from pyreg_tls.acme import LetsEncrypt
 from pyreg_tls.certificates import Pair
@@ -30,22 +30,8 @@ ClientAuth = Literal[
 
 _DAY = 86400.0
 _YEAR = 365 * _DAY
-_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-
-def _seconds(value: object) -> object:
-    """Go's durations, `1h30m`; digits alone are nanoseconds, as in the whole configuration."""
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-        return int(value) / 1e9
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(rf"({_PART.pattern})+", value):
-        raise ValueError("expected a duration such as 10s or 8760h")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
 
 
 class _Part(BaseModel):

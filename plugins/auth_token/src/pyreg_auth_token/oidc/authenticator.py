@@ -126,8 +126,8 @@ def _by_rule(claims: Mapping[str, Any], rule: Rule) -> Identity:
     # Core 1.0, section 2, asks for `iat`; without it nobody knows how long the token lives.
     if "iat" not in claims:
         raise Unmet("it has no claim 'iat'")
-    if claims["exp"] - claims["iat"] > rule.max_seconds + LEEWAY:
-        raise Unmet(f"it is valid for longer than {rule.maxlifetime}")
+    if claims["exp"] - claims["iat"] > rule.maxlifetime + LEEWAY:
+        raise Unmet(f"it is valid for longer than {rule.maxlifetime:.0f} s")
     check(rule.claims, claims)
     return Identity(
         name=filled(rule.name, claims),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from pyreg.hooks import parse_duration
 from pyreg_auth_token.fetching import check_address
 from pyreg_auth_token.oidc.conditions import fields, text_of
-
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 # Issuers whose tokens everybody in the world can get, with the claims that tell whose they are.
 _SHARED = {
@@ -50,7 +47,7 @@ class Rule(BaseModel):
         name: The bearer's name: a text with `{claim}` in it.
         groups: The bearer's groups: texts with `{claim}` in them.
         jwks: The issuer's keys, a file or an address; found by discovery, if empty.
-        maxlifetime: For how long a token may be valid, in all: `90s`, `10m`, `6h`.
+        maxlifetime: Seconds for which a token may be valid, in all; written `90s`, `10m`, `6h`.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -61,14 +58,7 @@ class Rule(BaseModel):
     name: Annotated[str, Field(min_length=1)] = "{sub}"
     groups: Texts = ()
     jwks: str = ""
-    maxlifetime: str = "6h"
-
-    @property
-    def max_seconds(self) -> int:
-        """`maxlifetime`, in seconds."""
-        match = _DURATION.fullmatch(self.maxlifetime)
-        assert match is not None, "validated"
-        return int(match[1]) * _UNITS[match[2]]
+    maxlifetime: Annotated[float, BeforeValidator(parse_duration), Field(ge=1)] = 6 * 3600.0
 
     @field_validator("issuer", "jwks")
     @classmethod
@@ -88,13 +78,6 @@ class Rule(BaseModel):
         for template in templates:
             fields(template)
         return templates
-
-    @field_validator("maxlifetime", mode="before")
-    @classmethod
-    def _duration(cls, value: Any) -> Any:
-        if not isinstance(value, str) or not _DURATION.fullmatch(value):
-            raise ValueError("expected a number with a unit: `90s`, `10m`, `6h`")
-        return value
 
     @model_validator(mode="after")
     def _closed(self) -> Rule:

@@ -42,7 +42,7 @@ _ALGORITHM = click.option(
 )
 
 
-@click.group("token-keys")
+@click.group("token-keys", context_settings={"help_option_names": ["-h", "--help"]})
 def token_keys() -> None:
     """Make, change and publish the keys of a token service.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -17,6 +16,7 @@ from pyreg.hooks import (
     Decision,
     Identity,
     hookimpl,
+    parse_duration,
 )
 from pyreg_auth_token.authenticator import TokenAuthenticator, TokenAuthorizer
 from pyreg_auth_token.challenge import BearerChallenge
@@ -27,21 +27,7 @@ from pyreg_auth_token.service.refresh import RefreshTokens
 from pyreg_auth_token.service.watching import WatchedKeys
 from pyreg_auth_token.verifier import Verifier
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"([0-9]{1,6})([smh])")
-
-
-def _seconds(value: object) -> object:
-    """Read a duration. A bare number would be nanoseconds elsewhere in the configuration."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is not None:
-        return int(match[1]) * _UNITS[match[2]]
-    if value in (0, "0") and value is not False:
-        return 0
-    raise ValueError("expected a duration such as 90s, 5m or 720h")
-
-
-Seconds = Annotated[int, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
 
 
 class Options(BaseModel):
@@ -130,7 +116,7 @@ class TokenServicePlugin:
             RefreshTokens(options.issuer, options.service, options.refreshexpiration),
             issuer=options.issuer,
             service=options.service,
-            lifetime=options.expiration,
+            lifetime=int(options.expiration),
         )
         return endpoint.blueprint(options.path, _beside(options.path))
 

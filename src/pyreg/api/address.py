@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,9 +21,7 @@ _SCHEMES = ("http", "https")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-_FORWARDING = frozenset(
-    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
-)
+_FORWARDING = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"})
 
 
 class Origin(NamedTuple):
@@ -71,15 +69,19 @@ class Addresses:
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(4096)(self._lies_in_trusted)
 
-    def origin(self, request: Request) -> Origin:
-        """All that is known of a request's origin; `http.host` has the last word on the host."""
-        scope = request.scope
+    def origin(self, request: Request, headers: Mapping[str, str]) -> Origin:
+        """All that is known of a request's origin; `http.host` has the last word on the host.
+
+        Args:
+            request: The request.
+            headers: Its headers by lower-case name.
+        """
         peer = _peer(request)
-        if self._is_trusted(peer) and any(key in _FORWARDING for key, _ in scope["headers"]):
+        if self._is_trusted(peer) and not _FORWARDING.isdisjoint(headers):
             client, scheme, host = self.client(request), self.scheme(request), self.host(request)
         else:
-            client, scheme = peer, scope.get("scheme") or "http"
-            host = request.header(b"host") or ""
+            client, scheme = peer, request.scope.get("scheme") or "http"
+            host = headers.get("host", "")
             host = host if _HOST.fullmatch(host) else ""
         if self._external:
             external = self._parts

@@ -32,7 +32,7 @@ def auth_request(request: Request, addresses: Addresses) -> AuthRequest:
         headers[name] = str(value, "latin-1")
     if headers.get("authorization", "").lower() == _NOBODY:
         del headers["authorization"]
-    origin = addresses.origin(request)
+    origin = addresses.origin(request, headers)
     return AuthRequest(
         method=request.method,
         path=request.path,

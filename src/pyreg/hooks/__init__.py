@@ -13,6 +13,7 @@ from pyreg.hooks.auth import (
     InvalidCredentials,
 )
 from pyreg.hooks.durations import parse_duration
+from pyreg.hooks.encryption import Encryption, FileChannel
 from pyreg.hooks.events import Descriptor, Event, EventSink, Operation, RequestInfo
 from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, Invocation, hookimpl
 from pyreg.hooks.storage import (
@@ -45,9 +46,11 @@ __all__ = [
     "Condition",
     "Decision",
     "Descriptor",
+    "Encryption",
     "Entry",
     "Event",
     "EventSink",
+    "FileChannel",
     "FileSpan",
     "HookSpecs",
     "Identity",

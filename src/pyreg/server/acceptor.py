@@ -10,8 +10,8 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
+from pyreg.hooks.encryption import Encryption
 from pyreg.server.connection import Connection
-from pyreg.server.encryption import Encryption
 
 logger = logging.getLogger("pyreg.server")
 

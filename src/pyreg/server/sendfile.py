@@ -8,38 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from typing import Protocol
 
+from pyreg.hooks.encryption import FileChannel
 from pyreg.hooks.spec import Scope
 
 EXTENSION = "http.response.zerocopysend"
 
 BURST = 8 * 1024 * 1024
 """Bytes that are sent in one go, while the client takes them, before the thread is given back."""
-
-
-class Channel(Protocol):
-    """What files are sent through where the kernel cannot do it: an encrypted connection."""
-
-    def hold(self) -> None:
-        """A thread is about to send: leave the connection alone, whatever comes."""
-        ...
-
-    def send(self, file: int, offset: int, count: int) -> int:
-        """Send, in a thread, until all is sent or the client takes no more.
-
-        Returns:
-            How many bytes were sent; 0 if the client takes none now. The next call then has the
-            same arguments.
-
-        Raises:
-            OSError: the client is gone, or the file ends too soon.
-        """
-        ...
-
-    def release(self) -> None:
-        """The thread has ended."""
-        ...
 
 
 class FileSender:
@@ -56,7 +32,7 @@ class FileSender:
         self,
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
-        channel: Channel | None = None,
+        channel: FileChannel | None = None,
     ) -> None:
         self._loop = loop
         self._socket = os.dup(descriptor)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypercorn.config import Config
 
+from pyreg.hooks.encryption import Encryption
 from pyreg.server.access_log import HypercornLogger
-from pyreg.server.encryption import Encryption
 
 if TYPE_CHECKING:
     from pyreg.config import Configuration

@@ -6,6 +6,7 @@ import os
 
 from OpenSSL import SSL
 
+from pyreg.hooks import FileChannel
 from pyreg_tls.transport import EncryptedTransport
 
 PIECE = 512 * 1024
@@ -13,7 +14,7 @@ PIECE = 512 * 1024
 small pieces it would wait for it most of the time."""
 
 
-class FileChannel:
+class EncryptedFiles(FileChannel):
     """Sends files through an encrypted connection; `pyreg serve` asks for it.
 
     Args:

@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
-from pyreg.hooks import ASGIApp
+from pyreg.hooks import ASGIApp, Encryption
 from pyreg_tls.acme import Acme
 from pyreg_tls.clients import Peer
 from pyreg_tls.contexts import SUITE_NUMBERS, Contexts
-from pyreg_tls.files import FileChannel
+from pyreg_tls.files import EncryptedFiles
 from pyreg_tls.plain import PlainHTTP
 from pyreg_tls.renewal import Renewal
 from pyreg_tls.transport import EncryptedTransport, reasons
@@ -40,7 +40,7 @@ PAUSE = 0.02
 """Seconds between two looks at a hello that has not come whole."""
 
 
-class Handshakes:
+class Handshakes(Encryption):
     """Makes encrypted connections; `pyreg serve` has them made here.
 
     Args:
@@ -89,7 +89,7 @@ class Handshakes:
             await _shake_hands(sock, connection)
         except SSL.Error as error:
             raise _failed(sock, connection, error) from error
-        channel = FileChannel(connection)
+        channel = EncryptedFiles(connection)
         channel.transport = EncryptedTransport(
             asyncio.get_running_loop(),
             sock,

@@ -98,6 +98,11 @@ class Options(_Part):
     hsts: HSTS = HSTS()
     letsencrypt: LetsEncrypt = LetsEncrypt()
 
+    @property
+    def certified(self) -> bool:
+        """Whether nobody comes in without a certificate that was verified."""
+        return bool(self.clientcas) and self.clientauth == "require-and-verify-client-cert"
+
     @field_validator("clientauth", "minimumtls", mode="before")
     @classmethod
     def _empty_is_the_default(cls, value: object) -> object:

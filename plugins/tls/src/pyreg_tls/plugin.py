@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from pyreg.errors import PluginError
-from pyreg.hooks import ASGIApp, hookimpl
+from pyreg.hooks import ASGIApp, Encryption, hookimpl
 from pyreg_tls.acme import Acme
 from pyreg_tls.certificates import CertificateError, Pair
 from pyreg_tls.contexts import Policy
@@ -27,7 +28,7 @@ _Options = Options  # inside the class, `Options` is the attribute
 class _Server(Protocol):
     """The configuration of `pyreg serve`: Hypercorn's, with a place for us."""
 
-    encryption: Handshakes
+    encryption: Encryption
     ssl_handshake_timeout: float
 
 
@@ -57,6 +58,9 @@ class TLSPlugin:
         server = cast(_Server, config)
         server.encryption = Handshakes(self._renewal, self._acme)
         server.ssl_handshake_timeout = self._options.handshaketimeout
+        if self._options.certified:
+            # Nobody comes in without a good certificate: the registry is not open to all.
+            config.verify_mode = ssl.CERT_REQUIRED
 
     @hookimpl
     def pyreg_asgi_wrapper(self, app: ASGIApp) -> ASGIApp | None:

@@ -10,14 +10,39 @@ from typing import Protocol
 from pyreg.hooks.spec import ASGIApp
 
 
+class FileChannel(Protocol):
+    """What files are sent through where the kernel cannot do it: an encrypted connection."""
+
+    def hold(self) -> None:
+        """A thread is about to send: leave the connection alone, whatever comes."""
+        ...
+
+    def send(self, file: int, offset: int, count: int) -> int:
+        """Send, in a thread, until all is sent or the client takes no more.
+
+        Returns:
+            How many bytes were sent; 0 if the client takes none now. The next call then has the
+            same arguments.
+
+        Raises:
+            OSError: the client is gone, or the file ends too soon.
+        """
+        ...
+
+    def release(self) -> None:
+        """The thread has ended."""
+        ...
+
+
 class Encryption(Protocol):
-    """Makes encrypted connections; a plugin sets it as `ServerConfig.encryption`.
+    """Makes encrypted connections; a plugin sets it as `encryption` of what
+    `pyreg_server_config` is given.
 
     The transports that it makes are asyncio's, and tell more by `get_extra_info`:
 
     - `ssl_object`: has `selected_alpn_protocol()`: `h2`, `http/1.1` or None;
     - `extensions`: what is added to the extensions of each request's ASGI scope;
-    - `file_channel`: a `pyreg.server.sendfile.Channel`, for what lies in files.
+    - `file_channel`: a `FileChannel`, for what lies in files.
     """
 
     async def establish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,11 @@ pytest_plugins = ("tests.fixtures.engines", "tests.fixtures.servers")
 def anyio_backend() -> str:
     """Asynchronous tests run under asyncio."""
     return "asyncio"
+
+
+def pytest_configure() -> None:
+    """End in order on SIGTERM too, so that no server of a run that is cut off is left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

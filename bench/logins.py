@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import re
 import secrets
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +18,7 @@ import bcrypt
 from bench.content import MANIFEST, push_image
 from bench.contest import CONFIGURATION, PYREG, Contest, Figure
 from bench.wire import Unexpected, Wire
-from tests.servers.process import Process, free_port
-from tests.servers.registries import configuration, merged
+from tests.servers.registries import merged, start_pyreg
 
 COST = Figure(
     "login-cost",
@@ -162,27 +159,10 @@ def _guarded(directory: Path, root: Path) -> Iterator[str]:
     directory.mkdir()
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
     (directory / "htpasswd").write_text(f"{USER}:{hashed}\n")
-    address = f"127.0.0.1:{free_port()}"
     htpasswd = {"realm": "bench", "path": "htpasswd", "throttle": {"failures": 0}}
-    config = merged(configuration(root, address), CONFIGURATION)
-    config = merged(config, {"auth": {"htpasswd": htpasswd}})
-    (directory / "config.yml").write_text(json.dumps(config))
-
-    def asks_for_a_password() -> bool:
-        try:
-            with Wire(address) as wire:
-                return wire.request("GET", "/v2/").status == 401
-        except OSError:
-            return False
-
-    process = Process(
-        "pyreg",
-        [sys.executable, "-m", "pyreg.cli", "serve", "--workers", "2", "config.yml"],
-        directory,
-        ready=asks_for_a_password,
-    )
-    process.start()
+    config = merged(CONFIGURATION, {"auth": {"htpasswd": htpasswd}})
+    registry = start_pyreg(directory, root=root, config=config)
     try:
-        yield address
+        yield registry.address
     finally:
-        process.stop()
+        registry.stop()

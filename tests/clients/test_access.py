@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +22,7 @@ from tests.fixtures.client import Client
 from tests.fixtures.images import noise, small_image, tarball
 from tests.fixtures.programs import absent, require
 from tests.fixtures.wire import OCI_MANIFEST, Wire, sha256
-from tests.servers.process import Process, answers, free_port
-from tests.servers.registries import Registry, configuration
+from tests.servers.registries import Registry, start_pyreg
 
 PASSWORD = "it is ann"
 CREDENTIALS = f"ann:{PASSWORD}"
@@ -43,21 +40,11 @@ def guarded(directory: Path, **policy: Any) -> Iterator[Registry]:
     users = directory / "htpasswd"
     make = [require("htpasswd"), "-cbB", "-C", "5", str(users), "ann", PASSWORD]
     subprocess.run(make, check=True, capture_output=True)
-    address = f"127.0.0.1:{free_port()}"
     auth = {
         "htpasswd": {"realm": "users", "path": str(users)},
         "policy": {"rules": RULES, **policy},
     }
-    document = {**configuration(directory / "data", address), "auth": auth}
-    (directory / "config.yml").write_text(json.dumps(document))
-    process = Process(
-        "pyreg",
-        [sys.executable, "-m", "pyreg.cli", "serve", "--workers", "2", "config.yml"],
-        directory,
-        ready=lambda: answers(f"http://{address}/debug/health"),
-    )
-    process.start()
-    registry = Registry(address, directory / "data", process)
+    registry = start_pyreg(directory, config={"auth": auth})
     yield registry
     registry.stop()
 

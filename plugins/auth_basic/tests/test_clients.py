@@ -175,7 +175,7 @@ def test_too_many_failed_logins(workshop: Path) -> None:
     htpasswd = directory / "htpasswd"
     htpasswd.write_text(lines({"ann": "correct horse"}))
     with (
-        guarded(directory, htpasswd, throttle={"failures": 5, "pause": 3600}) as registry,
+        guarded(directory, htpasswd, throttle={"failures": 5, "pause": "1h"}) as registry,
         httpx.Client(base_url=registry.url, trust_env=False) as client,
     ):
         answers = [client.get("/v2/", auth=("ann", f"guess {n}")) for n in range(12)]

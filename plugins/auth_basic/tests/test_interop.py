@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 
 from plugins.auth_basic.tests.guarded import guarded
-from tests.fixtures.programs import require
 
 USERS = {
     "ann": "correct horse",
@@ -43,7 +42,6 @@ WRONG = {
 
 
 def test_the_same_are_let_in(workshop: Path, apache: Callable[..., int]) -> None:
-    command = (require("docker-registry"), "serve")
     directory = workshop / "interop"
     directory.mkdir()
     htpasswd = directory / "htpasswd"
@@ -51,7 +49,7 @@ def test_the_same_are_let_in(workshop: Path, apache: Callable[..., int]) -> None
     for user, password in USERS.items():
         assert apache("-bB", htpasswd, user, password) == 0
     with (
-        guarded(directory / "go", htpasswd, command=command) as theirs,
+        guarded(directory / "go", htpasswd, docker=True) as theirs,
         guarded(directory / "pyreg", htpasswd) as ours,
         httpx.Client(trust_env=False) as client,
     ):

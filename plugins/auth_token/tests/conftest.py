@@ -19,12 +19,9 @@ from pyreg_auth_token.plugin import Options, TokenPlugin
 from tests.fixtures.in_process import serving
 from tests.fixtures.programs import require
 from tests.fixtures.servers import short_dir, workshop
-from tests.servers.process import Process, free_port
-from tests.servers.registries import Registry, configuration, merged
+from tests.servers.registries import Registry, start_docker_registry, start_pyreg
 
 __all__ = ["short_dir", "workshop"]
-
-PYREG = (sys.executable, "-m", "pyreg.cli", "serve", "--workers", "2")
 
 
 @pytest.fixture(scope="session")
@@ -72,31 +69,12 @@ def start(short_dir: Path) -> Iterator[Callable[..., Registry]]:
 
     def starter(config: dict[str, Any], program: str = "pyreg") -> Registry:
         directory = short_dir / f"{len(started)}"
-        (directory / "data").mkdir(parents=True)
-        address = f"127.0.0.1:{free_port()}"
-        path = directory / "config.yml"
-        path.write_text(json.dumps(merged(configuration(directory / "data", address), config)))
-        argv = PYREG if program == "pyreg" else (require(program), "serve")
-        process = Process(
-            program,
-            [*argv, str(path)],
-            directory,
-            ready=lambda: answers(f"http://{address}/v2/"),
-            # With this variable set the other one panics at start, even where S3 is not used.
-            env={"AWS_CA_BUNDLE": ""},
-        )
-        process.start()
-        started.append(Registry(address, directory / "data", process, pyreg=program == "pyreg"))
+        if program == "pyreg":
+            started.append(start_pyreg(directory, config=config))
+        else:
+            started.append(start_docker_registry(require(program), directory, config=config))
         return started[-1]
 
     yield starter
     for registry in started:
         registry.stop()
-
-
-def answers(url: str) -> bool:
-    """True if somebody answers, with whatever status."""
-    try:
-        return httpx.get(url, trust_env=False).status_code > 0
-    except httpx.TransportError:
-        return False

@@ -23,11 +23,11 @@ class ThrottleOptions:
     Attributes:
         failures: How many failed logins in a row one address may have before it has to wait;
             0 for any number.
-        pause: Seconds after which one of them is forgotten.
+        pause: Seconds after which one of them is forgotten; written `6s`.
     """
 
     failures: Annotated[int, Field(ge=0, le=1_000_000)] = 10
-    pause: Annotated[Duration, Field(gt=0, le=86_400)] = 6.0
+    pause: Annotated[Duration, Field(ge=0.1, le=86_400)] = 6.0
 
 
 @dataclass(frozen=True)

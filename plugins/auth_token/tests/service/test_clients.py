@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ import pytest
 from tests.fixtures.client import Client
 from tests.fixtures.images import noise, small_image, tarball
 from tests.fixtures.programs import absent, require
-from tests.servers.process import Process, answers, free_port, until
-from tests.servers.registries import Registry, configuration
+from tests.servers.process import until
+from tests.servers.registries import Registry, start_pyreg
 
 PASSWORD = "correct horse: battery staple"
 RULES = [
@@ -45,17 +44,7 @@ def registry(keys: Path, tmp_path: Path, short_dir: Path) -> Iterator[Registry]:
         "policy": {"rules": RULES},
         "tokenservice": {"keys": str(keys)},
     }
-    address = f"127.0.0.1:{free_port()}"
-    settings = short_dir / "pyreg.yml"
-    settings.write_text(json.dumps({**configuration(short_dir / "data", address), "auth": auth}))
-    process = Process(
-        "pyreg",
-        [sys.executable, "-m", "pyreg.cli", "serve", "--workers", "2", str(settings)],
-        short_dir,
-        ready=lambda: answers(f"http://{address}/debug/health"),
-    )
-    process.start()
-    started = Registry(address, short_dir / "data", process)
+    started = start_pyreg(short_dir, config={"auth": auth})
     yield started
     started.stop()
 

@@ -11,7 +11,7 @@ from pyreg.api.message import Request
 from pyreg.errors import AMBIGUOUS_CREDENTIALS, RegistryError
 from pyreg.hooks.auth import Access, AuthRequest, Identity
 
-_NOBODY = "basic og=="
+_NOBODY = ("Basic Og==", "basic Og==")
 """An empty user and an empty password: what Podman and skopeo answer to a Basic challenge when
 they have no password. It says that nobody calls."""
 
@@ -30,7 +30,7 @@ def auth_request(request: Request, addresses: Addresses) -> AuthRequest:
         if name == "authorization" and name in headers:
             raise RegistryError(AMBIGUOUS_CREDENTIALS)
         headers[name] = str(value, "latin-1")
-    if headers.get("authorization", "").lower() == _NOBODY:
+    if headers.get("authorization") in _NOBODY:
         del headers["authorization"]
     origin = addresses.origin(request, headers)
     return AuthRequest(

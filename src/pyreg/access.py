@@ -120,6 +120,8 @@ class Gate:
     ) -> bool:
         if self.open:
             return True
+        if not self._authorizers:
+            return not identity.anonymous
         authorizers = self._deciding_on(identity)
         for authorizer in authorizers:
             decision = await ask(authorizer)

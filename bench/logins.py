@@ -8,12 +8,14 @@ import re
 import secrets
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
+import httpx
 
 from bench.content import MANIFEST, push_image
 from bench.contest import CONFIGURATION, PYREG, Contest, Figure
@@ -23,6 +25,13 @@ from tests.servers.registries import merged, start_pyreg
 COST = Figure(
     "login-cost",
     "GET a manifest with a password, beside without",
+    "% more time",
+    more_is_better=False,
+    limit=15.0,
+)
+TOKEN = Figure(
+    "login-token",
+    "GET a manifest with a token, beside without",
     "% more time",
     more_is_better=False,
     limit=15.0,
@@ -41,7 +50,7 @@ MEDIANS = Figure(
     more_is_better=False,
     limit=5.0,
 )
-FIGURES = (COST, TELLING, MEDIANS)
+FIGURES = (COST, TOKEN, TELLING, MEDIANS)
 
 NAME, TAG = "bench/logins", "v1"
 USER, PASSWORD = "ann", secrets.token_urlsafe(12)
@@ -57,22 +66,30 @@ def run(contest: Contest, only: set[str]) -> None:
         assert anonymous.root is not None
         with _guarded(contest.directory / "guarded", anonymous.root) as address:
             if COST.key in only:
-                _measure_cost(contest, anonymous.address, address)
+                _measure_cost(contest, COST, anonymous.address, address, _password)
+            if TOKEN.key in only:
+                _measure_cost(contest, TOKEN, anonymous.address, address, _token)
             if {TELLING.key, MEDIANS.key} & only:
                 _measure_telling(contest, address)
 
 
-def _measure_cost(contest: Contest, anonymous: str, guarded: str) -> None:
+def _measure_cost(
+    contest: Contest,
+    figure: Figure,
+    anonymous: str,
+    guarded: str,
+    credentials: Callable[[str], str],
+) -> None:
     seconds = 2 if contest.quick else 5
-    contest.say(COST.title)
+    contest.say(figure.title)
     for turn in range(contest.rounds):
         rates = {}
         # Who begins alternates: the second finds the machine warmer than the first.
         for address in (anonymous, guarded) if turn % 2 == 0 else (guarded, anonymous):
             contest.settle()
-            header = _basic(USER, PASSWORD) if address == guarded else ""
+            header = credentials(guarded) if address == guarded else ""
             rates[address] = _rate(address, header, seconds)
-        contest.keep(COST, PYREG, 100 * (rates[anonymous] / rates[guarded] - 1))
+        contest.keep(figure, PYREG, 100 * (rates[anonymous] / rates[guarded] - 1))
 
 
 def _measure_telling(contest: Contest, address: str) -> None:
@@ -153,14 +170,31 @@ def _basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
+def _password(_: str) -> str:
+    return _basic(USER, PASSWORD)
+
+
+def _token(address: str) -> str:
+    """A new token of the registry's own token service."""
+    query = {"service": "pyreg", "scope": f"repository:{NAME}:pull"}
+    headers = {"Authorization": _basic(USER, PASSWORD)}
+    answer = httpx.get(f"http://{address}/auth/token", params=query, headers=headers)
+    if answer.status_code != 200:
+        raise Unexpected(f"no token: {answer.status_code} {answer.text}")
+    return f"Bearer {answer.json()['token']}"
+
+
 @contextmanager
 def _guarded(directory: Path, root: Path) -> Iterator[str]:
-    """A registry on the same content that asks for passwords. Gives its address."""
+    """A registry on the same content that asks for a login. Gives its address."""
     directory.mkdir()
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
     (directory / "htpasswd").write_text(f"{USER}:{hashed}\n")
     htpasswd = {"realm": "bench", "path": "htpasswd", "throttle": {"failures": 0}}
-    config = merged(CONFIGURATION, {"auth": {"htpasswd": htpasswd}})
+    command = [sys.executable, "-m", "pyreg.cli", "token-keys", "init", "keys"]
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    auth = {"htpasswd": htpasswd, "tokenservice": {"keys": "keys"}}
+    config = merged(CONFIGURATION, {"auth": auth})
     registry = start_pyreg(directory, root=root, config=config)
     try:
         yield registry.address

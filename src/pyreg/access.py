@@ -50,6 +50,9 @@ class Gate:
         # Those of one authenticator's callers first: what a token does not grant is denied,
         # whatever a policy says of its bearer.
         self._authorizers = tuple(sorted(authorizers, key=lambda item: not item.authenticator))
+        self._deciding = {
+            name: self._bound_to(name) for name in ["", *(item.name for item in authenticators)]
+        }
         self.open = not (authenticators or authorizers)
 
     async def admit(self, request: AuthRequest, accesses: Sequence[Access]) -> Identity:
@@ -129,10 +132,14 @@ class Gate:
                 return decision is Decision.ALLOW
         return not authorizers and not identity.anonymous
 
-    def _deciding_on(self, identity: Identity) -> list[Authorizer]:
-        return [
-            item for item in self._authorizers if item.authenticator in ("", identity.authenticator)
-        ]
+    def _deciding_on(self, identity: Identity) -> tuple[Authorizer, ...]:
+        found = self._deciding.get(identity.authenticator)
+        return self._bound_to(identity.authenticator) if found is None else found
+
+    def _bound_to(self, authenticator: str) -> tuple[Authorizer, ...]:
+        return tuple(
+            item for item in self._authorizers if item.authenticator in ("", authenticator)
+        )
 
     def _refusal(
         self,

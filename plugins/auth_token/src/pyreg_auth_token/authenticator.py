@@ -46,13 +46,17 @@ class TokenAuthenticator(Authenticator):
 
     async def authenticate(self, request: AuthRequest) -> Identity | None:
         """The `sub` of a valid token, with its claims."""
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        ring = await self._verifier.keys.current()
+        # Before it is looked at: what was verified was well-formed.
+        known = self._remembered.find(credentials, ring)
+        if known is not None:
+            return known
         text = bearer_token(request)
         if text is None:
             return None
-        ring = await self._verifier.keys.current()
-        known = self._remembered.find(text, ring)
-        if known is not None:
-            return known
         try:
             token = parse(text)
             if token.issuer != self._verifier.issuer:

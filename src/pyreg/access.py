@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from pyreg.errors import (
     DENIED,
@@ -108,29 +108,29 @@ class Gate:
 
     async def allows(self, identity: Identity, access: Access) -> bool:
         """Whether a caller may do one thing; the first decisive authorizer wins."""
-        return await self._decide(identity, lambda item: item.authorize(identity, access))
+        for authorizer in self._deciding_on(identity):
+            decision = await authorizer.authorize(identity, access)
+            if decision is not Decision.ABSTAIN:
+                return decision is Decision.ALLOW
+        return self._may_everything(identity)
 
     async def shows(self, identity: Identity, repository: str) -> bool:
         """Whether the catalog shows a repository to a caller who may list it."""
-        return await self._decide(identity, lambda item: item.sees(identity, repository))
+        for authorizer in self._deciding_on(identity):
+            decision = await authorizer.sees(identity, repository)
+            if decision is not Decision.ABSTAIN:
+                return decision is Decision.ALLOW
+        return self._may_everything(identity)
 
     def sees_everything(self, identity: Identity) -> bool:
         """Whether `shows` need not be asked."""
-        return self.open or (not identity.anonymous and not self._deciding_on(identity))
+        return self._may_everything(identity)
 
-    async def _decide(
-        self, identity: Identity, ask: Callable[[Authorizer], Awaitable[Decision]]
-    ) -> bool:
+    def _may_everything(self, identity: Identity) -> bool:
+        """Whether a caller on whom nobody decides may do what it likes."""
         if self.open:
             return True
-        if not self._authorizers:
-            return not identity.anonymous
-        authorizers = self._deciding_on(identity)
-        for authorizer in authorizers:
-            decision = await ask(authorizer)
-            if decision is not Decision.ABSTAIN:
-                return decision is Decision.ALLOW
-        return not authorizers and not identity.anonymous
+        return not identity.anonymous and not self._deciding_on(identity)
 
     def _deciding_on(self, identity: Identity) -> tuple[Authorizer, ...]:
         found = self._deciding.get(identity.authenticator)

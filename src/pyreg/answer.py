@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 
+from pyreg.api.admission import auth_request
 from pyreg.api.call import Call, Site
 from pyreg.api.message import JSON, ClientGone, Headers, Request, Response, empty
 from pyreg.content.progress import Interrupted
@@ -96,7 +97,9 @@ async def _respond(site: Site, request: Request) -> Response:
         return empty(200, (b"allow", ", ".join(allowed(request.path)).encode("ascii")))
     found = match(request.method, request.path)
     call = Call(site, request, found.name, found.reference)
-    await call.admit(found.accesses)
+    if not site.gate.open:
+        asking = auth_request(request, site.addresses)
+        call.identity = await site.gate.admit(asking, found.accesses)
     return await found.endpoint.handler(call)
 
 

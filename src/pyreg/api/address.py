@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pyreg.api.message import Request
 
 _HOST = re.compile(r"[A-Za-z0-9._~\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+_LONGEST_HOST = 262  # of a name of 255 bytes, a colon, and a port
 _SCHEMES = ("http", "https")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -68,6 +69,7 @@ class Addresses:
         self._relative = relative
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(4096)(self._lies_in_trusted)
+        self._origin_of = lru_cache(4096)(self._origin)
 
     def origin(self, request: Request, headers: Mapping[str, str]) -> Origin:
         """All that is known of a request's origin; `http.host` has the last word on the host.
@@ -76,17 +78,21 @@ class Addresses:
             request: The request.
             headers: Its headers by lower-case name.
         """
-        peer = _peer(request)
-        if self._is_trusted(peer) and not _FORWARDING.isdisjoint(headers):
-            client, scheme, host = self.client(request), self.scheme(request), self.host(request)
-        else:
-            client, scheme = peer, request.scope.get("scheme") or "http"
-            host = headers.get("host", "")
-            host = host if _HOST.fullmatch(host) else ""
+        scope = request.scope
+        root = scope.get("root_path") or ""
+        host = headers.get("host", "")
+        # What anybody can make different in each request is not remembered, nor what is long.
+        if not _FORWARDING.isdisjoint(headers) or len(host) > _LONGEST_HOST:
+            client, scheme = self.client(request), self.scheme(request)
+            return self._origin(client, scheme, self.host(request), root)
+        return self._origin_of(_peer(request), scope.get("scheme") or "http", host, root)
+
+    def _origin(self, client: str, scheme: str, host: str, root: str) -> Origin:
         if self._external:
             external = self._parts
             return Origin(client, external.scheme, external.netloc, external.path + self.prefix)
-        return Origin(client, scheme, host, self.path(request, ""))
+        known = host if _HOST.fullmatch(host) else ""
+        return Origin(client, scheme, known, root.rstrip("/") + self.prefix)
 
     def client(self, request: Request) -> str:
         """The client's address; "" if unknown (a unix socket)."""

@@ -24,25 +24,20 @@ def auth_request(request: Request, addresses: Addresses) -> AuthRequest:
             looked at the one, and an authenticator would look at the other.
     """
     scope = request.scope
-    headers: dict[str, str] = {}
-    for key, value in scope["headers"]:
-        name = str(key, "latin-1")
-        if name == "authorization" and name in headers:
-            raise RegistryError(AMBIGUOUS_CREDENTIALS)
-        headers[name] = str(value, "latin-1")
+    received = scope["headers"]
+    headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in received}
+    if len(headers) < len(received) and len(request.headers(b"authorization")) > 1:
+        raise RegistryError(AMBIGUOUS_CREDENTIALS)
     if headers.get("authorization") in _NOBODY:
         del headers["authorization"]
-    origin = addresses.origin(request, headers)
+    query = scope.get("query_string")
     return AuthRequest(
-        method=request.method,
-        path=request.path,
-        query=str(scope.get("query_string") or b"", "latin-1"),
-        headers=headers,
-        client=origin.client,
-        scheme=origin.scheme,
-        host=origin.host,
-        root=origin.root,
-        extensions=scope.get("extensions") or {},
+        request.method,
+        request.path,
+        query.decode("latin-1") if query else "",
+        headers,
+        *addresses.origin(request, headers),  # in the order of its fields
+        scope.get("extensions") or {},
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from pyreg.access import Gate
 from pyreg.api.address import Addresses
-from pyreg.api.admission import auth_request
 from pyreg.api.message import Request
 from pyreg.content.journal import Caller
 from pyreg.content.repository import Repository
@@ -85,13 +84,6 @@ class Call:
                 user_agent=request.header(b"user-agent") or "",
             ),
         )
-
-    async def admit(self, accesses: list[Access]) -> None:
-        """Let the gate decide; see `pyreg.access.Gate.admit`."""
-        if not self.site.gate.open:
-            self.identity = await self.site.gate.admit(
-                auth_request(self.request, self.site.addresses), accesses
-            )
 
     async def may_pull(self, name: str) -> bool:
         """Whether the caller may read another repository, too."""

@@ -21,6 +21,8 @@ def etag(digest: str) -> bytes:
 def unchanged(request: Request, digest: str) -> bool:
     """Whether `If-None-Match` names this content; a bare digest counts, as in Docker's registry."""
     header = ",".join(request.headers(b"if-none-match"))
+    if not header:
+        return False
     if header.strip() == "*":
         return True
     values = (item.strip().removeprefix("W/") for item in header.split(","))

@@ -188,7 +188,7 @@ class Http1(H11Protocol):
             raise RuntimeError("a file can be sent only with a Content-Length")
 
     async def _create_stream(self, request: h11.Request) -> None:
-        names = {name for name, _ in request.headers}
+        names = {name.lower() for name, _ in request.headers.raw_items()}
         if b"content-length" in names and b"transfer-encoding" in names:
             # Whoever is in front may have read the request in another way (RFC 9112, 6.1).
             self.announce_end()

@@ -46,12 +46,12 @@ class TokenAuthenticator(Authenticator):
 
     async def authenticate(self, request: AuthRequest) -> Identity | None:
         """The `sub` of a valid token, with its claims."""
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        header = request.headers.get("authorization", "")
+        if header[:7].lower() != "bearer ":
             return None
         ring = await self._verifier.keys.current()
         # Before it is looked at: what was verified was well-formed.
-        known = self._remembered.find(credentials, ring)
+        known = self._remembered.find(header[7:], ring)
         if known is not None:
             return known
         text = bearer_token(request)

@@ -37,7 +37,9 @@ class Grants:
 
     def allow(self, access: Access) -> bool:
         """Whether every action of an access is granted; `*` in the token stands for all."""
-        granted = self._actions.get((access.kind, access.name), set())
+        granted = self._actions.get((access.kind, access.name))
+        if granted is None:
+            return False
         return "*" in granted or (bool(access.actions) and granted.issuperset(access.actions))
 
 

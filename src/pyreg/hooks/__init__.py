@@ -14,7 +14,16 @@ from pyreg.hooks.auth import (
 )
 from pyreg.hooks.durations import parse_duration
 from pyreg.hooks.encryption import Encryption, FileChannel
-from pyreg.hooks.events import Descriptor, Event, EventSink, Operation, RequestInfo
+from pyreg.hooks.events import (
+    DeliveryFailed,
+    Descriptor,
+    Event,
+    EventSink,
+    Operation,
+    RequestInfo,
+    Subscription,
+)
+from pyreg.hooks.metrics import Metric
 from pyreg.hooks.spec import API_VERSION, ASGIApp, HookSpecs, Invocation, hookimpl
 from pyreg.hooks.storage import (
     ABSENT,
@@ -45,6 +54,7 @@ __all__ = [
     "Capabilities",
     "Condition",
     "Decision",
+    "DeliveryFailed",
     "Descriptor",
     "Encryption",
     "Entry",
@@ -57,6 +67,7 @@ __all__ = [
     "InvalidCredentials",
     "Invocation",
     "Match",
+    "Metric",
     "ObjectInfo",
     "Operation",
     "Page",
@@ -65,6 +76,7 @@ __all__ = [
     "RequestInfo",
     "StorageDriver",
     "StoredObject",
+    "Subscription",
     "hookimpl",
     "parse_duration",
 ]

@@ -111,7 +111,7 @@ def test_a_missing_plugin_is_a_friendly_error(site: Site) -> None:
         ("storage", "s3", "pyreg-storage-s3"),
         ("auth", "token", "pyreg-auth-token"),
         ("auth", "htpasswd", "pyreg-auth-basic"),
-        ("events", "endpoints", "pyreg-notify-webhook"),
+        ("events", "webhook", "pyreg-notify-webhook"),
         ("extension", "tls", "pyreg-tls"),
         ("extension", "prometheus", "pyreg-telemetry"),
     ],
@@ -130,7 +130,8 @@ def test_the_packages_that_are_named_are_those_that_are_there() -> None:
         assert plugins.distribution(item.kind, item.name) == item.distribution
 
 
-def test_no_plugin_of_a_kind_is_said_so(directory: Path) -> None:
+def test_no_plugin_of_a_kind_is_said_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins.GROUPS, "events", "pyreg.which_nobody_has")
     with pytest.raises(PluginError, match="installed now:  no events plugin"):
         plugins.load("events", "nowhere")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 from pyreg import plugins
@@ -12,6 +13,7 @@ from pyreg.config.vetting import vet
 from pyreg.content.purge import Purger
 from pyreg.content.rules import Rules
 from pyreg.errors import ConfigurationError, Mistake, PluginError
+from pyreg.hooks.events import Subscription
 
 log = logging.getLogger("pyreg")
 
@@ -66,6 +68,38 @@ def rules_of(configuration: Configuration) -> Rules:
         max_repositories=configuration.catalog.maxentries,
         max_referrers=configuration.referrers.maxentries,
     )
+
+
+def subscriptions(configuration: Configuration) -> dict[str, Subscription]:
+    """What each endpoint that is not disabled hears of, by its name."""
+    notifications = configuration.notifications
+    references = notifications.events.includereferences
+    return {
+        endpoint.name: Subscription(
+            actions=frozenset(endpoint.actions),
+            repositories=endpoint.repositories,
+            ignored_actions=frozenset(endpoint.ignore.actions),
+            ignored_media_types=frozenset(
+                (*endpoint.ignoredmediatypes, *endpoint.ignore.mediatypes)
+            ),
+            references=references,
+            timeout=endpoint.timeout,
+            threshold=endpoint.threshold,
+            backoff=endpoint.backoff,
+            max_age=endpoint.maxage,
+            max_attempts=endpoint.maxattempts,
+            batch=endpoint.batch,
+            concurrency=endpoint.concurrency,
+        )
+        for endpoint in notifications.endpoints
+        if not endpoint.disabled
+    }
+
+
+def source_of(configuration: Configuration) -> str:
+    """The address by which events name this instance: `host:port`, as in the Docker registry."""
+    host, address = socket.gethostname(), configuration.http.host_and_port
+    return f"{host}:{address[1]}" if address is not None else host
 
 
 def plugin_instances(configuration: Configuration) -> list[object]:

@@ -50,6 +50,14 @@ GROUPS = {
 COMMANDS = "pyreg.command"
 """The entry-point group of commands, each a `click.Command`; see `pyreg.hooks.Invocation`."""
 
+# What the distribution of a plugin is called before the plugin's own name.
+_PREFIXES = {
+    "storage": "pyreg-storage",
+    "auth": "pyreg-auth",
+    "events": "pyreg-notify",
+    "extension": "pyreg",
+}
+
 # Where the word in the configuration does not name the distribution.
 _DISTRIBUTIONS = {
     ("auth", "htpasswd"): "pyreg-auth-basic",
@@ -57,7 +65,6 @@ _DISTRIBUTIONS = {
     ("auth", "tokenservice"): "pyreg-auth-token",
     ("auth", "oidc"): "pyreg-auth-token",
     ("auth", "certificate"): "pyreg-tls",
-    ("events", "endpoints"): "pyreg-notify-webhook",
     ("extension", "tls"): "pyreg-tls",
     ("extension", "prometheus"): "pyreg-telemetry",
 }
@@ -197,7 +204,7 @@ def check_version(plugin: object, what: str) -> None:
 
 def distribution(kind: str, name: str) -> str:
     """The package that a plugin of this name would come in."""
-    return _DISTRIBUTIONS.get((kind, name), f"pyreg-{kind}-{name}".replace("extension-", ""))
+    return _DISTRIBUTIONS.get((kind, name), f"{_PREFIXES[kind]}-{name}")
 
 
 def _missing(kind: str, name: str) -> PluginError:

@@ -149,6 +149,7 @@ def test_no_secret_in_what_is_shown_or_said(secret: str) -> None:
         assert not [each for each in hidden | quoted if each in output], place
 
 
+@settings(deadline=None)
 @given(secrets)
 def test_no_secret_of_a_variable_is_said(secret: str) -> None:
     for name in ("HTTP_SECRET", "STORAGE_S3_SECRETKEY", "AUTH_TOKEN_PASSWORD", "LOG_FIELDS_TOKEN"):

@@ -46,10 +46,15 @@ def nested(path: tuple[str | int, ...], value: object) -> object:
 
 
 def document(kind: str, name: str, path: tuple[str | int, ...], value: object) -> str:
-    place = PLACES.get(name, (SECTIONS.get(kind, kind), name))
+    place: tuple[str | int, ...] = PLACES.get(name, (SECTIONS.get(kind, kind), name))
     whole: dict[str, Any] = {"version": "0.1", "storage": {"inmemory": {}}}
     if kind == "storage":
         del whole["storage"]
+    if kind == "events":
+        endpoint = nested(path, value)
+        assert isinstance(endpoint, dict)
+        place = ("notifications", "endpoints", 0)
+        path, value = (), {"name": "ci", "type": name, "url": "http://a/", **endpoint}
     shown = nested((*place, *path), value)
     assert isinstance(shown, Mapping)
     return json.dumps({**whole, **shown})
@@ -78,6 +83,11 @@ def test_the_secrets_of_our_plugins_are_these() -> None:
     assert {(name, path) for _, name, path in KEPT} == {
         ("tls", ("keypassword",)),
         ("tls", ("letsencrypt", "eab", "hmackey")),
+        ("webhook", ("headers", "x", 0)),
+        ("webhook", ("signature", "secrets", 0)),
+        # Paths, but nobody declares that.
+        ("webhook", ("signature", "secretfile")),
+        ("webhook", ("tls", "key")),
     }
 
 

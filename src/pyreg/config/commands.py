@@ -133,9 +133,11 @@ def _summary(loaded: Loaded) -> str:
         f"  listens   {_address(configuration)}",
         f"  auth      {', '.join(each.name for each in configuration.auth) or 'open to all'}",
     ]
-    others = dict.fromkeys(
-        each.name for each in (*configuration.sections, *configuration.extensions)
-    )
+    asked = (*configuration.sections, *configuration.extensions)
+    sinks = [f"{each.values['name']} ({each.name})" for each in asked if each.kind == "events"]
+    if sinks:
+        lines.append(f"  events    {', '.join(sinks)}")
+    others = dict.fromkeys(each.name for each in asked if each.kind != "events")
     if others:
         lines.append(f"  plugins   {', '.join(others)}")
     return "\n".join(lines)

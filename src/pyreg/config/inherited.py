@@ -145,40 +145,6 @@ class Middlewares(Section):
     storage: tuple[Middleware, ...] = option((), "Around the storage driver.")
 
 
-class EventFormat(Section):
-    """`notifications.events`."""
-
-    includereferences: bool = option(False, "List what a manifest refers to in its events.")
-
-
-class Ignore(Section):
-    """`notifications.endpoints[].ignore`."""
-
-    mediatypes: tuple[str, ...] = option((), "Media types of which the endpoint hears nothing.")
-    actions: tuple[str, ...] = option((), "Actions of which the endpoint hears nothing.")
-
-
-class Endpoint(Section):
-    """`notifications.endpoints[]`."""
-
-    name: str = option("", "A name for people.")
-    disabled: bool = option(False, "Send nothing.")
-    url: str = option("", "Where events are posted.")
-    headers: Headers = option({}, "Headers of each request; each value is a list.")
-    timeout: Duration = option(1.0, "How long one request may take.")
-    threshold: int = option(10, "Failures in a row before the endpoint is given a rest.")
-    backoff: Duration = option(1.0, "How long it is given a rest.")
-    ignoredmediatypes: tuple[str, ...] = option((), "As `ignore.mediatypes`.")
-    ignore: Ignore = option(Ignore(), "What the endpoint does not hear of.")
-
-
-class Notifications(Section):
-    """`notifications`."""
-
-    events: EventFormat = option(EventFormat(), "What events contain.", variable="EVENTCONFIG")
-    endpoints: tuple[Endpoint, ...] = option((), "Who hears of events.")
-
-
 class RedisTLS(Section):
     """`redis.tls`."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pyreg.config.advice import warnings_of
+from pyreg.config.endpoints import ignored_in_vain, name_endpoints
 from pyreg.config.environment import CONFIGURATION_PATH, PREFIX, Overrides, spell_out
 from pyreg.config.mistakes import from_validation, strings
 from pyreg.config.model import DEFAULT_DIRECTORY, VERSION, Configuration
@@ -150,6 +151,9 @@ class Reading:
         else:
             self.mistakes += _missing(root, source)
         self.warnings = [*warnings, *overrides.warnings, *warnings_of(root, shape)]
+        twice, nameless = name_endpoints(root)
+        self.mistakes += twice
+        self.warnings += [*nameless, *ignored_in_vain(root)]
         _rename_loglevel(root)
         wanted = WantedPlugins(root, shape)
         found = wanted.top_level()

@@ -18,12 +18,12 @@ from pyreg.config.inherited import (
     Health,
     LogHook,
     Middlewares,
-    Notifications,
     Policy,
     Proxy,
     Redis,
     Reporting,
 )
+from pyreg.config.notifications import Notifications
 from pyreg.config.plugin_options import PluginOptions
 from pyreg.config.section import Section
 from pyreg.config.shape import PLUGIN, PLUGINS, Shape, option
@@ -271,12 +271,7 @@ class Configuration(Section):
         reason="the plugin of that name",
     )
     http: HTTP = option(HTTP(), "The HTTP server.")
-    notifications: Notifications = option(
-        Notifications(),
-        "Events for other systems.",
-        status="plugin",
-        reason="event sink `webhook`",
-    )
+    notifications: Notifications = option(Notifications(), "Events for other systems.")
     redis: Redis = option(
         Redis(),
         "Redis.",

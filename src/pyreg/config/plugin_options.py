@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pyreg.config.advice import warnings_of
 from pyreg.config.mistakes import from_validation, strings
 from pyreg.config.redact import MASK
-from pyreg.config.shape import Shape, shape_of
+from pyreg.config.shape import ANYTHING, Key, Shape, shape_of
 from pyreg.config.tree import Node, Origin, from_python
 from pyreg.errors import ConfigurationError, Mistake
 
@@ -35,6 +35,8 @@ class PluginOptions:
             less secure or another thing than its configuration says.
         node: The options with the place that each came from; made from `values` when left out.
             Two options that say the same in different places are equal.
+        beside: Keys that stand in the same section and are not the plugin's. What it does not
+            know may be one of them, misspelt.
     """
 
     kind: PluginKind
@@ -43,6 +45,7 @@ class PluginOptions:
     path: str = ""
     essential: bool = True
     node: Node = field(default_factory=lambda: Node(None, _PYTHON), compare=False, repr=False)
+    beside: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Take options that were made in Python."""
@@ -51,7 +54,14 @@ class PluginOptions:
 
     @classmethod
     def of(
-        cls, kind: PluginKind, name: str, path: str, node: Node, *, essential: bool = True
+        cls,
+        kind: PluginKind,
+        name: str,
+        path: str,
+        node: Node,
+        *,
+        essential: bool = True,
+        beside: tuple[str, ...] = (),
     ) -> PluginOptions:
         """The options that stand at `node`; nothing there means no options.
 
@@ -64,7 +74,7 @@ class PluginOptions:
             message = f"expected the options of {name} (lines of `key: value`)"
             origin = node.origin
             raise ConfigurationError([Mistake(path, message, origin.source, origin.line)])
-        return cls(kind, name, node.plain(), path, essential, node)
+        return cls(kind, name, node.plain(), path, essential, node, beside)
 
     @property
     def origin(self) -> Origin:
@@ -91,7 +101,7 @@ def validate_options(options: PluginOptions, expected: type[T]) -> T:
     Raises:
         ConfigurationError: with every mistake, each with its line or environment variable.
     """
-    shape = shape_of(expected)
+    shape = _shape(options, expected)
     node = _folded(options.node, shape)
     try:
         return TypeAdapter(expected).validate_python(strings(node, shape))
@@ -101,7 +111,7 @@ def validate_options(options: PluginOptions, expected: type[T]) -> T:
 
 def option_warnings(options: PluginOptions, expected: type[Any]) -> tuple[Mistake, ...]:
     """What a plugin will ignore in its options: unknown keys, each with a "did you mean"."""
-    shape = shape_of(expected)
+    shape = _shape(options, expected)
     return tuple(warnings_of(_folded(options.node, shape), shape, _location(options)))
 
 
@@ -119,6 +129,13 @@ def _conceal(node: Node, shape: Shape) -> None:
     elif isinstance(node.value, list):
         for child in node.value:
             _conceal(child, shape.inside(0))
+
+
+def _shape(options: PluginOptions, expected: type[Any]) -> Shape:
+    """The shape of a plugin's options, for hints together with what stands beside them."""
+    shape = shape_of(expected)
+    beside = {name: Key(name, ANYTHING) for name in options.beside}
+    return replace(shape, keys={**beside, **shape.keys}) if shape.kind == "section" else shape
 
 
 def _location(options: PluginOptions) -> tuple[str, ...]:

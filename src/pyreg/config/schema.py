@@ -68,8 +68,9 @@ def _complete(definition: dict[str, Any], shape: Shape) -> None:
     definition["properties"] = {
         name: _property(properties[name], key) for name, key in shape.keys.items()
     }
-    definition["additionalProperties"] = dict(_OPTIONS) if shape.item is not None else False
+    definition["additionalProperties"] = shape.item is not None
     if shape.word:
+        definition["additionalProperties"] = dict(_OPTIONS)
         definition["type"] = ["object", "string"]
 
 

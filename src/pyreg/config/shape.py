@@ -101,12 +101,12 @@ class Key:
 
     name: str
     shape: Shape
-    variable: str
-    default: Any
-    meaning: str
-    status: Status
-    reason: str
-    quiet: bool
+    variable: str = ""
+    default: Any = None
+    meaning: str = ""
+    status: Status = "honoured"
+    reason: str = ""
+    quiet: bool = False
 
 
 ANYTHING = Shape("any")
@@ -207,7 +207,7 @@ def _section(cls: type) -> Shape:
                 entry = _key(alias or info.alias or name, info)
                 keys[entry.name] = entry
         rest = getattr(cls, "other_keys", None)
-        return Shape("section", cls, keys, rest, word=rest is not None, forbids=forbids)
+        return Shape("section", cls, keys, rest, word=rest is PLUGIN, forbids=forbids)
     hints = typing.get_type_hints(cls, include_extras=True)
     for item in dataclasses.fields(cast(Any, cls)):
         if item.init:
@@ -219,10 +219,6 @@ def _section(cls: type) -> Shape:
                 shape=_shape(hints[item.name], ()),
                 variable=item.name.upper(),
                 default=PydanticUndefined if default is dataclasses.MISSING else default,
-                meaning="",
-                status="honoured",
-                reason="",
-                quiet=False,
             )
     return Shape("section", cls, keys)
 

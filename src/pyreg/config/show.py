@@ -52,7 +52,7 @@ def _section(section: Section, shape: Shape, node: Node) -> _Shown:
     for name, key in shape.keys.items():
         child = node.child(name)
         given = child is not None and child.value is not None
-        if key.status == "honoured":
+        if key.status == "honoured" and getattr(section, name) is not None:
             if key.shape.page and given and child is not None and child.not_positive:
                 child = None  # it asks for the default
             value = _value(getattr(section, name), name, key.shape, child)
@@ -60,6 +60,12 @@ def _section(section: Section, shape: Shape, node: Node) -> _Shown:
                 parts[name] = value
         elif given and child is not None and key.status != "deprecated":
             parts[name] = _raw(child, key.shape, name, False)
+    if shape.item is ANYTHING:
+        parts |= {
+            name: _raw(child, ANYTHING, name, False)
+            for name, child in node.mapping().items()
+            if name not in shape.keys and child.value is not None
+        }
     if isinstance(section, Storage):
         driver = section.driver
         parts = {driver.name: _raw(driver.node, ANYTHING, "", False), **parts}

@@ -131,6 +131,16 @@ class Node:
         return sum(1 for _ in self.walk())
 
 
+def items(node: Node | None) -> list[Node]:
+    """The items of a list; none for anything else, and for nothing."""
+    return node.value if node is not None and isinstance(node.value, list) else []
+
+
+def is_true(node: Node | None) -> bool:
+    """Whether it says true, in one of the ways in which a switch may say so."""
+    return node is not None and node.written.lower() in ("true", "yes", "on", "y", "t", "1")
+
+
 def from_python(value: Any, origin: Origin = Origin("")) -> Node:
     """Make a tree of mappings, lists and scalars that do not come from a text."""
     if isinstance(value, Mapping):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pyreg.config.endpoints import core_keys, endpoints, sink_options, sink_type
 from pyreg.config.mistakes import did_you_mean
 from pyreg.config.plugin_options import PluginKind, PluginOptions
 from pyreg.config.shape import Shape
-from pyreg.config.tree import Node
+from pyreg.config.tree import Node, is_true, items
 from pyreg.errors import ConfigurationError, Mistake
 
 
@@ -114,19 +115,20 @@ class WantedPlugins:
         if debug is not None and _says_something(debug):
             ask("extension", "telemetry", "http.debug", debug, False)
         for place in ("registry", "repository", "storage"):
-            for index, node in enumerate(_items(root.child("middleware", place))):
+            for index, node in enumerate(items(root.child("middleware", place))):
                 name = node.child("name")
-                if name is not None and name.written and not _is_true(node.child("disabled")):
+                if name is not None and name.written and not is_true(node.child("disabled")):
                     options = node.child("options") or Node({}, node.origin)
                     path = f"middleware.{place}[{index}].options"
                     ask("extension", name.written, path, options, True)
-        for index, node in enumerate(_items(root.child("notifications", "endpoints"))):
-            if not _is_true(node.child("disabled")):
-                ask("events", "webhook", f"notifications.endpoints[{index}]", node, True)
+        core = core_keys(self._shape)
+        for path, node in endpoints(root):
+            options = sink_options(node, core)
+            found.append(self._options("events", sink_type(node), path, options, beside=core))
         health = root.child("health")
         if health is not None and (
-            _is_true(health.child("storagedriver", "enabled"))
-            or any(_items(health.child(kind)) for kind in ("file", "http", "tcp"))
+            is_true(health.child("storagedriver", "enabled"))
+            or any(items(health.child(kind)) for kind in ("file", "http", "tcp"))
         ):
             ask("extension", "health", "health", health, False)
         proxy = root.child("proxy")
@@ -138,21 +140,20 @@ class WantedPlugins:
         return [options for options in found if options is not None]
 
     def _options(
-        self, kind: PluginKind, name: str, path: str, node: Node, *, essential: bool = True
+        self,
+        kind: PluginKind,
+        name: str,
+        path: str,
+        node: Node,
+        *,
+        essential: bool = True,
+        beside: tuple[str, ...] = (),
     ) -> PluginOptions | None:
         try:
-            return PluginOptions.of(kind, name, path, node, essential=essential)
+            return PluginOptions.of(kind, name, path, node, essential=essential, beside=beside)
         except ConfigurationError as error:
             self.mistakes.extend(error.mistakes)
             return None
-
-
-def _items(node: Node | None) -> list[Node]:
-    return node.value if node is not None and isinstance(node.value, list) else []
-
-
-def _is_true(node: Node | None) -> bool:
-    return node is not None and node.written.lower() in ("true", "yes", "on", "y", "t", "1")
 
 
 def _says_something(node: Node | None) -> bool:

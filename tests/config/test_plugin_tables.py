@@ -34,6 +34,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "auth.policy": {"rules": [RULE]},
     "auth.certificate": {},
     "events.webhook": {"name": "ci", "url": "http://a"},
+    "events.redis": {"name": "ci", "url": "redis://a"},
 }
 """The least that a plugin can be told."""
 

@@ -88,6 +88,8 @@ def test_the_secrets_of_our_plugins_are_these() -> None:
         # Paths, but nobody declares that.
         ("webhook", ("signature", "secretfile")),
         ("webhook", ("tls", "key")),
+        ("redis", ("password",)),
+        ("redis", ("tls", "key")),
     }
 
 

@@ -34,7 +34,7 @@ def _name(value: str) -> str:
 
 def _name_pattern(value: str) -> str:
     """A pattern that no repository's name can match would silence the endpoint for good."""
-    if not is_name(re.sub(r"\*+", "a", value)):
+    if not is_name(re.sub(r"\*+|\?", "a", value)):
         raise ValueError("expected a pattern of repository names, such as team/* or team/**")
     return value
 
@@ -85,7 +85,7 @@ class Endpoint(Section):
     repositories: tuple[Annotated[str, AfterValidator(_name_pattern)], ...] = option(
         (),
         "Only events of repositories whose name matches one of these patterns: `*` is anything "
-        "within a component, `**` is anything.",
+        "within a component, `?` is one character of it, `**` is anything.",
     )
     actions: tuple[Annotated[Literal["push", "pull", "mount", "delete"], Lower], ...] = option(
         (), "Only events of these actions; without any, of all."

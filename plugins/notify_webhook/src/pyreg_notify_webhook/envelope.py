@@ -1,8 +1,8 @@
 """The Docker registry's envelope of events, as its Go code writes it.
 
-Two generations differ in little: version 3 calls it `v2` and describes content as the OCI image
-specification does, 2.8 calls it `v1`, writes the size before the digest, and leaves out what is
-empty.
+Two generations differ in little. Version 3 calls it `v2`, and describes content as the OCI image
+specification does. 2.8 calls it `v1`, writes the size before the digest, leaves out what is empty,
+and knows neither the platforms in an index nor types of artifacts.
 """
 
 from __future__ import annotations
@@ -54,18 +54,23 @@ def record(event: Event, version: Version) -> dict[str, Any]:
 
 
 def _target(event: Event, version: Version) -> dict[str, Any]:
-    """What happened to it; of what was deleted no more than its name."""
+    """What happened to it; of what was deleted no more than its name.
+
+    The Docker registry describes a target by type, digest and size alone, whatever else a
+    manifest says of itself.
+    """
+    found = event.target
     repository = text(event.repository)
     if event.action == "delete":
         tag = event.kind == "tag"
-        gone = Descriptor("", "" if tag else event.target.digest, 0)
+        gone = Descriptor("", "" if tag else found.digest, 0)
         named = {"repository": repository, "tag": text(event.tag) if tag else ""}
         return {**_descriptor(gone, version), **_filled(named)}
     return {
-        **_descriptor(event.target, version),
+        **_descriptor(Descriptor(found.media_type, found.digest, found.size), version),
         **_filled(
             {
-                "length": event.target.size,
+                "length": found.size,
                 "repository": repository,
                 "fromRepository": text(event.from_repository),
                 "url": _url(event),
@@ -81,7 +86,6 @@ def _descriptor(found: Descriptor, version: Version) -> dict[str, Any]:
     rest = {
         "urls": [text(url) for url in found.urls],
         "annotations": _annotations(found.annotations or {}),
-        "platform": _platform(found.platform) if found.platform is not None else {},
     }
     if version == "v1":
         return _filled({"mediaType": media_type, "size": found.size, "digest": digest, **rest})
@@ -89,7 +93,13 @@ def _descriptor(found: Descriptor, version: Version) -> dict[str, Any]:
         "mediaType": media_type,
         "digest": digest,
         "size": found.size,
-        **_filled({**rest, "artifactType": text(found.artifact_type or "")}),
+        **_filled(
+            {
+                **rest,
+                "platform": _platform(found.platform) if found.platform is not None else {},
+                "artifactType": text(found.artifact_type or ""),
+            }
+        ),
     }
 
 

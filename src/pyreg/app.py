@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pyreg.access import OPEN_TO_ALL, Gate
@@ -24,6 +24,8 @@ from pyreg.content.uploads import Uploads
 from pyreg.errors import PluginError, StorageError
 from pyreg.health import health_blueprint, storage_check
 from pyreg.hooks.auth import Identity
+from pyreg.hooks.events import Subscription
+from pyreg.hooks.metrics import Metric
 from pyreg.hooks.spec import ASGIApp, Receive, Scope, Send
 from pyreg.hooks.storage import StorageDriver
 from pyreg.instrument import Instrumented
@@ -59,6 +61,8 @@ class Registry:
         memory: Bytes to remember of what never changes.
         redirect: Whether clients may be sent to the storage service for blobs.
         purger: Removes uploads that nobody finished; None leaves them.
+        subscriptions: What event sinks hear of, by their names; others hear of everything.
+        source: What events say of where they come from: `host:port`.
 
     Raises:
         PluginError: a plugin does not keep to the contract, or there is no storage.
@@ -76,13 +80,21 @@ class Registry:
         memory: int = 32 << 20,
         redirect: bool = True,
         purger: Purger | None = None,
+        subscriptions: Mapping[str, Subscription] | None = None,
+        source: str = "",
     ) -> None:
         self.participants = Participants(plugins)
         driver = storage or self.participants.storage()
         if driver is None:
             raise PluginError("a registry needs storage: no plugin has any")
         self.driver = self.participants.wrap_storage(Instrumented(driver))
-        self._outbox = Outbox(self.participants, self.participants.event_sinks())
+        self._outbox = Outbox(
+            self.participants,
+            self.participants.event_sinks(),
+            self.driver,
+            subscriptions=subscriptions,
+            source=source,
+        )
         store = Store(self.driver, rules or Rules(delete=True), self._outbox, memory=memory)
         self.gate = Gate(self.participants.authenticators(), self.participants.authorizers())
         self.site = Site(
@@ -199,9 +211,14 @@ class Registry:
         """Whether other machines reach the registry, as far as it knows, without credentials."""
         return self.gate.open and self._exposed
 
-    def _notes(self) -> dict[str, str]:
+    async def _notes(self) -> dict[str, str]:
         """What `/debug/health` tells an operator though nothing is wrong."""
-        return {"access": OPEN_TO_ALL} if self.open_to_all else {}
+        notes = {"access": OPEN_TO_ALL} if self.open_to_all else {}
+        return notes | await self._outbox.notes()
+
+    def metrics(self) -> Iterable[Metric]:
+        """Figures of this process, for whoever publishes them."""
+        return self._outbox.metrics()
 
     def configure_server(self, config: hypercorn.Config) -> None:
         """Let plugins change how Hypercorn runs."""
@@ -221,11 +238,10 @@ class Registry:
                 return
             await self.driver.open()
             try:
-                self._outbox.start()
                 await self.participants.startup()
+                await self._outbox.start()
                 await self.quart.startup()
             except BaseException:
-                await self.participants.shutdown()
                 await self._close()
                 raise
             if self._purger is not None:
@@ -243,11 +259,11 @@ class Registry:
                 await asyncio.gather(self._purging, return_exceptions=True)
                 self._purging = None
             await self.quart.shutdown()
-            await self.participants.shutdown()
             await self._close()
 
     async def _close(self) -> None:
         await self._outbox.stop()
+        await self.participants.shutdown()
         await self.driver.close()
 
     async def __aenter__(self) -> Self:

@@ -43,7 +43,7 @@ def storage_check(driver: StorageDriver) -> Callable[[], Awaitable[str | None]]:
 
 def health_blueprint(
     checks: Sequence[Callable[[], Awaitable[str | None]]],
-    notes: Callable[[], Mapping[str, str]] = dict,
+    notes: Callable[[], Awaitable[Mapping[str, str]]],
 ) -> Blueprint:
     """The routes.
 
@@ -67,7 +67,7 @@ def health_blueprint(
             if (message := await check()) is not None
         }
         status = 503 if report else 200
-        if noted := notes():
+        if noted := await notes():
             report["notes"] = dict(noted)
         return Response(json.dumps(report), status, content_type="application/json")
 

@@ -74,12 +74,16 @@ class Call:
         request = self.request
         if request.method in ("GET", "HEAD") and not self.site.store.journal.wants_pulls:
             return Caller(self.identity)
+        addresses = self.site.addresses
+        client, peer = addresses.client(request), request.scope.get("client")
         return Caller(
             self.identity,
             RequestInfo(
                 id=request.id,
-                client=self.site.addresses.client(request),
-                host=self.site.addresses.host(request),
+                client=client,
+                port=peer[1] if peer and peer[0] == client else 0,
+                host=addresses.host(request),
+                base=addresses.url(request, ""),
                 method=request.method,
                 user_agent=request.header(b"user-agent") or "",
             ),

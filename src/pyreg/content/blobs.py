@@ -166,7 +166,8 @@ class Blobs:
             Descriptor(OCTETS, wanted, info.size),
             from_repository=source or "",
         )
-        async with self._store.journal.writing(operation, self._caller):
+        async with self._store.journal.writing(operation, self._caller) as intent:
+            await intent.recorded()
             await self._store.put_link(layout.layer_link(self._name, wanted), stored)
         return Blob(wanted, info.size, stored)
 
@@ -182,7 +183,8 @@ class Blobs:
         operation = Operation(
             "delete", "blob", self._name, Descriptor(OCTETS, blob.digest, blob.size)
         )
-        async with self._store.journal.writing(operation, self._caller):
+        async with self._store.journal.writing(operation, self._caller) as intent:
+            await intent.recorded()
             await self._store.driver.delete(layout.layer_link(self._name, blob.digest))
 
     async def list(self) -> AsyncIterator[Digest]:

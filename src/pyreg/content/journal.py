@@ -21,6 +21,21 @@ class Caller:
 NOBODY = Caller()
 
 
+class Intent(Protocol):
+    """A write that is under way."""
+
+    async def recorded(self) -> None:
+        """Return when it is on stable storage that the write is meant to be.
+
+        Awaited before anything becomes visible; what is not visible yet can be written
+        meanwhile, as this takes as long as one small write.
+
+        Raises:
+            StorageError: it cannot be recorded, so it must not happen.
+        """
+        ...
+
+
 class Journal(Protocol):
     """Told of every operation.
 
@@ -32,13 +47,15 @@ class Journal(Protocol):
     guarded: bool
     wants_pulls: bool
 
-    def writing(self, operation: Operation, caller: Caller) -> AbstractAsyncContextManager[None]:
+    def writing(self, operation: Operation, caller: Caller) -> AbstractAsyncContextManager[Intent]:
         """Surround the commit of a write.
 
-        Entering asks the guards; leaving without an exception makes the event known.
+        Entering asks the guards; leaving without an exception makes the event known. After an
+        exception, the store is asked how far the write has come.
 
         Raises:
             RegistryError: a guard refuses; raised on entering, before anything is committed.
+            StorageError: the event cannot be kept.
         """
         ...
 

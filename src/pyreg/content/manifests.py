@@ -168,9 +168,10 @@ class Manifests:
             with move:
                 if expected is not None:
                     await self._check_expected(expected, parsed, move.operation)
-                async with store.journal.writing(move.operation, self._caller):
+                async with store.journal.writing(move.operation, self._caller) as intent:
                     # In this order, each step durable: whatever is visible is whole.
                     await store.put_content(digest, payload)
+                    await intent.recorded()
                     if manifest.subject:
                         await Referrers(store, name).add(manifest, digest)
                     await store.put_link(layout.revision_link(name, digest), digest)
@@ -214,7 +215,8 @@ class Manifests:
             tags=tuple(going),
             current=dict.fromkeys(going, str(digest)),
         )
-        async with store.journal.writing(operation, self._caller):
+        async with store.journal.writing(operation, self._caller) as intent:
+            await intent.recorded()
             # Tags first: a tag in the list must always lead to a manifest.
             async for tag in tags.pointing_at(store, name, digest):
                 await tags.remove(store, name, tag)

@@ -124,7 +124,8 @@ class Tags:
         )
         async for move in moves(self._store, operation):
             with move:
-                async with self._store.journal.writing(move.operation, self._caller):
+                async with self._store.journal.writing(move.operation, self._caller) as intent:
+                    await intent.recorded()
                     await move.point(tag, target)
 
     async def delete(self, tag: str) -> None:
@@ -148,7 +149,8 @@ class Tags:
             tags=(tag,),
             current=current,
         )
-        async with self._store.journal.writing(operation, self._caller):
+        async with self._store.journal.writing(operation, self._caller) as intent:
+            await intent.recorded()
             await remove(self._store, self._name, tag)
 
 

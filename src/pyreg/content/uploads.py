@@ -324,10 +324,10 @@ class Uploads:
         operation = Operation(
             "push", "blob", upload.repository, Descriptor(OCTETS, digest, progress.offset)
         )
-        async with store.journal.writing(operation, caller):
-            # One after the other: the link of an upload that fails here would show the blob as
-            # soon as another repository has it.
+        async with store.journal.writing(operation, caller) as intent:
+            # One after the other: the link of an upload that fails here would show the blob.
             await publish(driver, upload, replace(progress, state=state), digest, published)
+            await intent.recorded()
             await store.put_link(layout.layer_link(upload.repository, digest), digest)
 
     async def cancel(self, upload: Upload, *, missing_ok: bool = False) -> None:

@@ -1,66 +1,21 @@
-"""Events on their way to sinks: in order, again until they arrive, and bounded."""
+"""Events of a registry: which there are, what they say, and that each sink gets its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
-from pyreg import Registry, outbox
-from pyreg.hooks import Event, EventSink, Identity, hookimpl
+from pyreg import Registry
+from pyreg.errors import PluginError
+from pyreg.hooks import Identity, Subscription
+from pyreg.outbox import pulls
 from pyreg_storage_inmemory import InMemoryStorage
 from tests.fixtures.in_process import client_of, image, post_blob, put_manifest, serving
 from tests.fixtures.wire import OCI_MANIFEST, sha256
+from tests.outbox.sinks import Collects
 
 pytestmark = pytest.mark.anyio
-
-
-class Collects(EventSink):
-    """Keeps what is delivered.
-
-    Args:
-        failures: How many deliveries fail first.
-        gate: Waited for in each delivery.
-    """
-
-    def __init__(
-        self, name: str = "collects", failures: int = 0, gate: asyncio.Event | None = None
-    ) -> None:
-        self.name = name
-        self.failures = failures
-        self.gate = gate
-        self.batches: list[list[Event]] = []
-        self.attempts = 0
-
-    @property
-    def events(self) -> list[Event]:
-        return [event for batch in self.batches for event in batch]
-
-    async def deliver(self, events: Sequence[Event]) -> None:
-        self.attempts += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.failures:
-            self.failures -= 1
-            raise ConnectionError("nobody listens")
-        self.batches.append(list(events))
-
-    @hookimpl
-    def pyreg_event_sink(self) -> EventSink | None:
-        return self
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between two tries are short."""
-    real = asyncio.sleep
-
-    async def sleep(seconds: float, result: Any = None) -> Any:
-        return await real(min(seconds, 0.01), result)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
 
 
 async def test_one_event_for_each_tag_of_a_push() -> None:
@@ -89,7 +44,8 @@ async def test_a_push_by_digest_alone_is_one_event_without_a_tag() -> None:
 
 async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
     sink = Collects()
-    async with serving(sink) as client:
+    heard = {"collects": Subscription(references=True)}
+    async with serving(sink, subscriptions=heard) as client:
         await post_blob(client, "a", b"{}")
         await post_blob(client, "a", b"layer")
         payload = image(b"{}", [b"layer"])
@@ -98,7 +54,9 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
         query = {"mount": sha256(b"layer"), "from": "a"}
         await client.post("/v2/b/blobs/uploads/", params=query)
         await client.delete(f"/v2/a/manifests/{sha256(payload)}")
-    assert [(event.action, event.kind, event.repository) for event in sink.events] == [
+    # A pull is told of from memory, a little later.
+    events = sorted(sink.events, key=lambda event: event.timestamp)
+    assert [(event.action, event.kind, event.repository) for event in events] == [
         ("push", "blob", "a"),
         ("push", "blob", "a"),
         ("push", "manifest", "a"),
@@ -106,7 +64,7 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
         ("mount", "blob", "b"),
         ("delete", "manifest", "a"),
     ]
-    _, layer, manifest, pull, mount, delete = sink.events
+    _, layer, manifest, pull, mount, delete = events
     assert (layer.target.digest, layer.target.size) == (sha256(b"layer"), 5)
     assert layer.target.media_type == "application/octet-stream"
     assert manifest.target.media_type == OCI_MANIFEST
@@ -114,13 +72,14 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
     assert pull.target == layer.target
     assert (mount.from_repository, mount.target.size) == ("a", 5)
     assert (delete.target.digest, delete.target.size) == (sha256(payload), len(payload))
-    for event in sink.events:
-        assert event.request.client == "127.0.0.1"
+    for event in events:
+        assert (event.request.client, event.request.port) == ("127.0.0.1", 123)
+        assert event.request.base == "http://registry.test"
         assert event.request.host == "registry.test"
         assert event.request.id
         assert event.source == sink.events[0].source
         assert abs(event.timestamp - sink.events[0].timestamp) < 60
-    assert [event.request.method for event in sink.events] == [
+    assert [event.request.method for event in events] == [
         "POST",
         "POST",
         "PUT",
@@ -149,24 +108,14 @@ async def test_the_python_api_makes_the_same_events() -> None:
         digest = await repository.blobs.put(b"{}")
         await repository.manifests.put(image(b"{}"), "v1", media_type=OCI_MANIFEST)
         assert await repository.blobs.get(digest) == b"{}"
-    assert [(event.action, event.kind, event.tag) for event in sink.events] == [
+    events = sorted(sink.events, key=lambda event: event.timestamp)
+    assert [(event.action, event.kind, event.tag) for event in events] == [
         ("push", "blob", ""),
         ("push", "manifest", "v1"),
         ("pull", "blob", ""),
     ]
     assert {event.actor for event in sink.events} == {"ann"}
     assert {event.request.method for event in sink.events} == {""}
-
-
-async def test_what_was_not_delivered_is_tried_again_in_order(impatient: None) -> None:
-    sink = Collects(failures=3)
-    async with serving(sink) as client:
-        for number in range(5):
-            await post_blob(client, "a", b"%d" % number)
-    assert sink.attempts >= 4
-    assert [event.target.digest for event in sink.events] == [
-        sha256(b"%d" % number) for number in range(5)
-    ]
 
 
 async def test_a_slow_sink_delays_neither_clients_nor_other_sinks() -> None:
@@ -183,20 +132,51 @@ async def test_a_slow_sink_delays_neither_clients_nor_other_sinks() -> None:
     assert [event.id for event in slow.events] == [event.id for event in quick.events]
 
 
-async def test_a_full_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "QUEUE", 3)
-    gate = asyncio.Event()
-    sink = Collects(gate=gate)
+async def test_pulls_that_find_no_room_are_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulls, "ROOM", 3)
+    sink = Collects()
     registry = Registry(storage=InMemoryStorage(), plugins=[sink])
     async with registry, client_of(registry) as client:
         await post_blob(client, "a", b"0")
-        while sink.attempts == 0:  # the first is on its way, the queue is empty
-            await asyncio.sleep(0.001)
-        for number in range(1, 6):
-            await post_blob(client, "a", b"%d" % number)
-        assert registry._outbox.dropped == {"collects": 2}
-        gate.set()
-    assert len(sink.events) == 4
+        for _ in range(5):
+            await client.get(f"/v2/a/blobs/{sha256(b'0')}")
+        counted = figures(registry)
+        assert counted["registry_notifications_events_total", "Dropped"] == 2
+        assert counted["registry_notifications_events_total", "Events"] >= 5
+    assert [event.action for event in sink.events].count("pull") == 3
+    assert [event.action for event in sink.events].count("push") == 1
+
+
+def figures(registry: Registry) -> dict[tuple[str, str], float]:
+    """Values by metric and type."""
+    return {
+        (metric.name, labels.get("type", "")): value
+        for metric in registry.metrics()
+        for labels, value in metric.samples
+    }
+
+
+async def test_two_sinks_of_one_name_are_refused() -> None:
+    with pytest.raises(PluginError, match="two event sinks are called same"):
+        Registry(storage=InMemoryStorage(), plugins=[Collects("same"), Collects("same")])
+
+
+async def test_the_health_report_tells_how_each_sink_is() -> None:
+    good, bad = Collects("good"), Collects("bad", failures=10**6)
+    async with serving(good, bad) as client:
+        await post_blob(client, "a", b"0")
+        async with asyncio.timeout(20):
+            while True:
+                answer = await client.get("/debug/health")
+                notes = answer.json()["notes"]
+                if "nobody listens" in notes["notifications.bad"]:
+                    break
+                await asyncio.sleep(0.05)
+    assert answer.status_code == 200  # it is the endpoint that is ill, not the registry
+    assert "1 event waiting" in notes["notifications.bad"]
+    assert notes["notifications.good"] in ("well", "nothing was delivered yet")
 
 
 async def test_stopping_does_not_wait_for_a_dead_sink_for_ever(

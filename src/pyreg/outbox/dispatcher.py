@@ -1,0 +1,392 @@
+"""Empties the queue of one sink, while this process has its lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from pyreg.errors import StorageError
+from pyreg.hooks.events import DeliveryFailed, EventSink, Subscription
+from pyreg.outbox.lanes import Batch, Lanes, Loaded, Waiting
+from pyreg.outbox.lease import Lease, LeaseLost
+from pyreg.outbox.patience import Circuit, jittered, pause
+from pyreg.outbox.queue import DeadLetter, Queue, Segment
+from pyreg.outbox.record import Record
+
+log = logging.getLogger("pyreg.events")
+
+MOST_EVENTS = 4000
+"""Events of a queue that are in memory."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of the segments that they come from."""
+
+SETTLING = 200_000_000
+"""Nanoseconds for which a commit is left in the queue, so that those which other processes made
+a moment before are there when the order is decided."""
+
+COUNTED = 20_000
+"""Segments of a longer queue that are counted."""
+
+_COUNT_EVERY = 10.0  # seconds
+_EXPIRED = 200  # events that are given up in one go
+
+
+class Dispatcher:
+    """Delivers what is in a queue.
+
+    Args:
+        sink: Where to.
+        subscription: How patiently.
+        queue: What.
+        lease: Who does it.
+        poll: Seconds between two looks at an empty queue.
+
+    Attributes:
+        counts: How many events were delivered (`Successes`), how many deliveries of one failed
+            because the other side said so (`Failures`) or could not be reached (`Errors`), and
+            how many were given up (`Dead`).
+    """
+
+    def __init__(
+        self,
+        sink: EventSink,
+        subscription: Subscription,
+        queue: Queue,
+        lease: Lease,
+        *,
+        poll: float,
+    ) -> None:
+        self.sink = sink
+        self.counts: Counter[str] = Counter()
+        self._subscription = subscription
+        self._most = subscription.batch or sink.batch
+        self._queue = queue
+        self._lease = lease
+        self._poll = poll
+        self._task: asyncio.Task[None] | None = None
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Begin with an empty memory."""
+        self._lanes = Lanes()
+        self._loaded: dict[str, Loaded] = {}
+        self._garbage: list[Loaded] = []
+        self._circuit = Circuit(self._subscription, _now)
+        self._error = ""
+        self._further = 0
+        self._counted = -_COUNT_EVERY
+        self._due = 0.0
+        self._exhausted = False
+
+    def start(self) -> None:
+        """Begin to deliver, as soon as the lease is free."""
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def wake(self) -> None:
+        """Something was put into the queue."""
+        if self._task is not None:
+            self._wake.set()
+
+    async def stop(self, patience: float) -> None:
+        """Deliver what is there, for at most `patience` seconds; the rest stays in the queue."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        self._wake.set()
+        await asyncio.wait([self._task], timeout=patience)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    @property
+    def pending(self) -> int:
+        """Events that wait, as far as this process knows."""
+        return len(self._lanes) + self._further
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """How it goes, for whoever asks another process."""
+        return {
+            "pending": self.pending,
+            "failures": self._circuit.failures,
+            "rest": round(self._circuit.wait, 3),
+            "error": self._error,
+            "time": time.time(),
+        }
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self._lease.acquire():
+                    self._set_up()
+                    await self._hold()
+                    log.debug("%s: another process delivers from now on", self.sink.name)
+            except StorageError as error:
+                log.warning("%s: the queue cannot be read: %s", self.sink.name, error)
+            except Exception:
+                log.exception("%s: deliveries broke off, and begin anew", self.sink.name)
+            if self._leaving:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(jittered(self._lease.interval)):
+                    await self._stopping.wait()
+
+    async def _hold(self) -> None:
+        """Deliver until the lease is lost, or there is nothing more to do before the end."""
+        renewing = asyncio.create_task(self._renew())
+        delivering: set[asyncio.Task[None]] = set()
+        try:
+            while not renewing.done() and not self._finished(delivering):
+                await self._load()
+                self._begin(delivering)
+                await self._pause({renewing, *delivering})
+                for task in [task for task in delivering if task.done()]:
+                    delivering.discard(task)
+                    task.result()
+            if renewing.done():
+                renewing.result()
+        finally:
+            for task in (renewing, *delivering):
+                task.cancel()
+            await asyncio.gather(renewing, *delivering, return_exceptions=True)
+            await asyncio.shield(self._leave())
+
+    def _finished(self, delivering: set[asyncio.Task[None]]) -> bool:
+        if not self._leaving or delivering:
+            return False
+        return self._circuit.failures > 0 or (self._exhausted and not len(self._lanes))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease.interval)
+            try:
+                await self._lease.renew(self.state)
+            except LeaseLost:
+                log.warning("%s: another process has taken over", self.sink.name)
+                return
+            except StorageError as error:
+                log.warning("%s: the lease is not renewed: %s", self.sink.name, error)
+                if self._lease.expired:
+                    return
+
+    async def _leave(self) -> None:
+        """Leave the queue as the next process is to find it."""
+        if self._lease.expired:
+            return
+        try:
+            await self._clear()
+            left: dict[Loaded, list[Record]] = {}
+            for item in self._lanes:
+                if item.origin.touched:
+                    record = Record((item.event,), item.time)
+                    left.setdefault(item.origin, []).append(record)
+            for loaded, records in left.items():
+                records.sort(key=lambda record: record.time)
+                await self._queue.replace(loaded.segment, records)
+            await self._lease.release(self.state)
+        except StorageError as error:
+            log.warning("%s: some events may be delivered again: %s", self.sink.name, error)
+
+    # -- what is in memory ---------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Take events from the queue into the lanes, if there is room and something new."""
+        now = _now()
+        if not self._wake.is_set() and now < self._due:
+            return
+        if len(self._lanes) > MOST_EVENTS // 2 and not self._leaving:
+            return
+        self._wake.clear()
+        self._due = now + self._poll
+        horizon = time.time_ns() - (0 if self._leaving else SETTLING)
+        size = sum(loaded.size for loaded in self._loaded.values())
+        found: list[Waiting] = []
+        self._exhausted = True
+        counting = now - self._counted >= _COUNT_EVERY
+        further = seen = 0
+        async for segment in self._queue.segments():
+            if segment.key in self._loaded:
+                continue
+            if segment.time > horizon:
+                self._due = min(self._due, now + (segment.time - horizon) / 1e9)
+                self._exhausted = False
+                break
+            if len(self._lanes) + len(found) >= MOST_EVENTS or size >= MOST_BYTES:
+                self._exhausted = False
+                further, seen = further + segment.events, seen + 1
+                if not counting or seen >= COUNTED:
+                    break
+                continue
+            loaded = await self._read(segment, found)
+            size += loaded.size
+        if counting or self._exhausted:
+            self._further, self._counted = further, now
+        # Segments of several processes overlap.
+        for waiting in sorted(found, key=lambda item: item.time):
+            self._lanes.add(waiting)
+
+    async def _read(self, segment: Segment, found: list[Waiting]) -> Loaded:
+        read = await self._queue.read(segment)
+        records, size = read if read is not None else ([], 0)
+        loaded = self._loaded[segment.key] = Loaded(segment, size)
+        for record in records:
+            for event in record.events:
+                found.append(Waiting(event, record.time, loaded))
+                loaded.left += 1
+        return loaded
+
+    async def _clear(self) -> None:
+        """Remove segments of which everything is delivered."""
+        garbage, self._garbage = self._garbage, []
+        if garbage:
+            try:
+                await self._queue.remove([loaded.segment for loaded in garbage])
+            except BaseException:
+                self._garbage += garbage
+                raise
+            for loaded in garbage:
+                self._loaded.pop(loaded.segment.key, None)
+
+    # -- deliveries ----------------------------------------------------------------------
+
+    def _begin(self, delivering: set[asyncio.Task[None]]) -> None:
+        """Begin as many deliveries as may be under way."""
+        # After a failure one at a time, until one succeeds.
+        most = 1 if self._circuit.failures else self._subscription.concurrency
+        while len(delivering) < most and not self._circuit.wait:
+            batch = self._lanes.take(self._most, _now())
+            if batch is None:
+                return
+            delivering.add(asyncio.create_task(self._deliver(batch)))
+
+    async def _pause(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Return when there may be something to do."""
+        now = _now()
+        waits = [self._due - now]
+        if not len(tasks) > self._subscription.concurrency:
+            ready = self._lanes.wait(now)
+            if ready is not None and (len(tasks) == 1 or not self._circuit.failures):
+                waits.append(max(ready, self._circuit.wait))
+        waking = asyncio.create_task(self._wake.wait())
+        try:
+            await asyncio.wait(
+                {*tasks, waking},
+                timeout=max(0.0, min(waits)),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            waking.cancel()
+
+    async def _deliver(self, batch: Batch) -> None:
+        waiting = batch.waiting
+        events = [item.event for item in waiting]
+        try:
+            async with asyncio.timeout(self._subscription.timeout or None):
+                await self.sink.deliver(events)
+        except asyncio.CancelledError:
+            self._lanes.returned(batch)
+            raise
+        except TimeoutError:
+            seconds = f"{self._subscription.timeout:g} s"
+            await self._failed(batch, waiting, DeliveryFailed(f"no answer within {seconds}"))
+        except DeliveryFailed as failure:
+            await self._failed(batch, waiting, failure, said=True)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            await self._failed(batch, waiting, DeliveryFailed(reason))
+        else:
+            if self._circuit.open:
+                log.info("%s: deliveries succeed again", self.sink.name)
+            self._circuit.succeeded()
+            self._error = ""
+            self.counts["Successes"] += len(events)
+            self._garbage += self._lanes.delivered(batch)
+            with suppress(StorageError):  # tried again with the next ones
+                await self._clear()
+
+    async def _failed(
+        self,
+        batch: Batch,
+        waiting: Sequence[Waiting],
+        failure: DeliveryFailed,
+        *,
+        said: bool = False,
+    ) -> None:
+        self.counts["Failures" if said else "Errors"] += len(waiting)
+        was_open = self._circuit.open
+        if not failure.permanent:  # what is wrong with these events says nothing of the sink
+            self._circuit.failed(failure.retry_after)
+        self._error = failure.reason
+        for item in waiting:
+            item.attempts += 1
+        self._tell(waiting, failure, was_open=was_open)
+        given_up: set[str] = set()
+        for item in waiting:
+            if not self._is_hopeless(item, failure, alone=len(waiting) == 1):
+                break
+            if not await self._bury(item, failure.reason):
+                break
+            given_up.add(item.event.id)
+        wait = max(pause(waiting[0].attempts, self._subscription), failure.retry_after or 0.0)
+        self._garbage += self._lanes.failed(batch, given_up, _now() + wait)
+        if self._circuit.open:
+            await self._give_up_overdue()
+        with suppress(StorageError):
+            await self._clear()
+
+    def _is_hopeless(self, item: Waiting, failure: DeliveryFailed, *, alone: bool) -> bool:
+        most, oldest = self._subscription.max_attempts, self._subscription.max_age
+        if alone and (failure.permanent or (most and item.attempts >= most)):
+            return True
+        return bool(oldest) and time.time_ns() - item.time > oldest * 1e9
+
+    async def _give_up_overdue(self) -> None:
+        """Give up what became too old while the sink did not answer."""
+        if self._subscription.max_age:
+            before = time.time_ns() - int(self._subscription.max_age * 1e9)
+            for item in self._lanes.overdue(before, _EXPIRED):
+                if await self._bury(item, self._error):
+                    self._garbage += self._lanes.drop(item)
+
+    async def _bury(self, item: Waiting, reason: str) -> bool:
+        try:
+            await self._queue.bury(DeadLetter(item.event, reason, item.attempts, item.time))
+        except StorageError as error:
+            log.warning("%s: a dead letter is not kept yet: %s", self.sink.name, error)
+            return False
+        self.counts["Dead"] += 1
+        log.error(
+            "%s: event %s is given up after %d attempts: %s; it can be sent again with "
+            "`pyreg events replay`",
+            self.sink.name, item.event.id, item.attempts, reason,
+        )  # fmt: skip
+        return True
+
+    def _tell(self, waiting: Sequence[Waiting], failure: DeliveryFailed, *, was_open: bool) -> None:
+        """Say what failed, without saying the same again and again."""
+        if self._circuit.open:
+            level = logging.DEBUG if was_open else logging.ERROR
+            log.log(
+                level,
+                "%s: %d failures in a row, next try in %.1f s: %s",
+                self.sink.name, self._circuit.failures, self._circuit.wait, failure.reason,
+            )  # fmt: skip
+        else:
+            count = len(waiting)
+            log.warning("%s: %d events not delivered: %s", self.sink.name, count, failure.reason)
+
+    @property
+    def _leaving(self) -> bool:
+        return self._stopping.is_set()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -48,6 +48,8 @@ def assemble(kind: type[Registry], configuration: Configuration) -> Registry:
         purger=Purger(purging.age, purging.interval, dry_run=purging.dryrun)
         if purging.enabled
         else None,
+        subscriptions=subscriptions(configuration),
+        source=source_of(configuration),
     )
 
 

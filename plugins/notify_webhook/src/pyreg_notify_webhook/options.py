@@ -47,12 +47,12 @@ class Signature(_Part):
     secrets: Annotated[tuple[SecretStr, ...], _Words, Field(max_length=MAX_SECRETS)] = ()
     secretfile: str = ""
 
-    @field_validator("secrets")
-    @classmethod
-    def _are_secrets(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for secret in secrets:
+    # Of the section, since of a secret itself no more is told than that it is wrong.
+    @model_validator(mode="after")
+    def _are_secrets(self) -> Self:
+        for secret in self.secrets:
             read_secret(secret.get_secret_value())
-        return secrets
+        return self
 
 
 class TLS(_Part):

@@ -21,7 +21,7 @@ class Received:
         repository: See `action`.
         digest: Of the target; "" for the deletion of a tag.
         tag: See `action`.
-        actor: See `action`.
+        actor: See `action`; what no UTF-8 has in it may have become U+FFFD.
     """
 
     id: str

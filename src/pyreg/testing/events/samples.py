@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import uuid
 from dataclasses import replace
@@ -22,6 +23,14 @@ AWKWARD = (
     "\u202eright to left\u202c",
     "x" * 4096,
 )
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """A text with U+FFFD for every half of a surrogate pair, as sinks may send it."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def digest(seed: str) -> str:

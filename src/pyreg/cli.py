@@ -29,7 +29,10 @@ _CONFIG = click.argument("config", required=False, type=click.Path(allow_dash=Tr
 class Commands(click.Group):
     """A group that imports the commands of other modules only when they are asked for."""
 
-    elsewhere = {"config": "pyreg.config.commands:config"}  # noqa: RUF012 - as in click itself
+    elsewhere = {  # noqa: RUF012 - as in click itself
+        "config": "pyreg.config.commands:config",
+        "events": "pyreg.outbox.commands:events",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, also those of installed plugins."""

@@ -66,6 +66,7 @@ QUERY_INVALID = ErrorCode("UNSUPPORTED", 400, "the query cannot be read: not ASC
 PRECONDITION_FAILED = ErrorCode("DENIED", 412, "If-Match or If-None-Match does not hold")
 REQUEST_TIMEOUT = ErrorCode("BLOB_UPLOAD_INVALID", 408, "the request did not arrive whole in time")
 AMBIGUOUS_CREDENTIALS = ErrorCode("UNAUTHORIZED", 400, "more than one Authorization header")
+LOOP_DETECTED = ErrorCode("DENIED", 508, "an event of a registry must not cause further ones")
 STORAGE_FULL = ErrorCode("UNAVAILABLE", 507, "the registry's storage is full")
 
 CODES: Mapping[str, ErrorCode] = {

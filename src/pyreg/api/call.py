@@ -11,8 +11,11 @@ from pyreg.content.journal import Caller
 from pyreg.content.repository import Repository
 from pyreg.content.store import Store
 from pyreg.content.uploads import Uploads
+from pyreg.errors import LOOP_DETECTED, RegistryError
 from pyreg.hooks.auth import ANONYMOUS, Access, Identity
 from pyreg.hooks.events import RequestInfo
+
+_DELIVERY = b"pyreg-delivery"  # in every request that delivers events
 
 
 @dataclass(slots=True)
@@ -70,10 +73,17 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """For guards and events."""
+        """For guards and events.
+
+        Raises:
+            RegistryError: 508 for a request that itself delivers an event.
+        """
         request = self.request
         if request.method in ("GET", "HEAD") and not self.site.store.journal.wants_pulls:
             return Caller(self.identity)
+        if request.header(_DELIVERY) is not None:
+            # An endpoint that is a registry: each event would cause the next.
+            raise RegistryError(LOOP_DETECTED)
         addresses = self.site.addresses
         client, peer = addresses.client(request), request.scope.get("client")
         return Caller(

@@ -12,28 +12,14 @@ from typing import Any
 
 from pyreg.errors import StorageError
 from pyreg.hooks.events import DeliveryFailed, EventSink, Subscription
-from pyreg.outbox.lanes import Batch, Lanes, Loaded, Waiting
+from pyreg.outbox.lanes import Batch, Lanes, Waiting
 from pyreg.outbox.lease import Lease, LeaseLost
 from pyreg.outbox.patience import Circuit, jittered, pause
-from pyreg.outbox.queue import DeadLetter, Queue, Segment
-from pyreg.outbox.record import Record
+from pyreg.outbox.queue import DeadLetter, Queue
+from pyreg.outbox.window import Window
 
 log = logging.getLogger("pyreg.events")
 
-MOST_EVENTS = 4000
-"""Events of a queue that are in memory."""
-
-MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of the segments that they come from."""
-
-SETTLING = 200_000_000
-"""Nanoseconds for which a commit is left in the queue, so that those which other processes made
-a moment before are there when the order is decided."""
-
-COUNTED = 20_000
-"""Segments of a longer queue that are counted."""
-
-_COUNT_EVERY = 10.0  # seconds
 _EXPIRED = 200  # events that are given up in one go
 
 
@@ -75,14 +61,9 @@ class Dispatcher:
     def _set_up(self) -> None:
         """Begin with an empty memory."""
         self._lanes = Lanes()
-        self._loaded: dict[str, Loaded] = {}
-        self._garbage: list[Loaded] = []
+        self._window = Window(self._queue, self._lanes, poll=self._poll)
         self._circuit = Circuit(self._subscription, _now)
         self._error = ""
-        self._further = 0
-        self._counted = -_COUNT_EVERY
-        self._due = 0.0
-        self._exhausted = False
 
     def start(self) -> None:
         """Begin to deliver, as soon as the lease is free."""
@@ -109,7 +90,7 @@ class Dispatcher:
     @property
     def pending(self) -> int:
         """Events that wait, as far as this process knows."""
-        return len(self._lanes) + self._further
+        return len(self._lanes) + self._window.further
 
     @property
     def state(self) -> dict[str, Any]:
@@ -145,7 +126,9 @@ class Dispatcher:
         delivering: set[asyncio.Task[None]] = set()
         try:
             while not renewing.done() and not self._finished(delivering):
-                await self._load()
+                if self._wake.is_set() or _now() >= self._window.due:
+                    self._wake.clear()
+                    await self._window.load(at_once=self._leaving)
                 self._begin(delivering)
                 await self._pause({renewing, *delivering})
                 for task in [task for task in delivering if task.done()]:
@@ -162,7 +145,7 @@ class Dispatcher:
     def _finished(self, delivering: set[asyncio.Task[None]]) -> bool:
         if not self._leaving or delivering:
             return False
-        return self._circuit.failures > 0 or (self._exhausted and not len(self._lanes))
+        return self._circuit.failures > 0 or (self._window.exhausted and not len(self._lanes))
 
     async def _renew(self) -> None:
         while True:
@@ -182,78 +165,10 @@ class Dispatcher:
         if self._lease.expired:
             return
         try:
-            await self._clear()
-            left: dict[Loaded, list[Record]] = {}
-            for item in self._lanes:
-                if item.origin.touched:
-                    record = Record((item.event,), item.time)
-                    left.setdefault(item.origin, []).append(record)
-            for loaded, records in left.items():
-                records.sort(key=lambda record: record.time)
-                await self._queue.replace(loaded.segment, records)
+            await self._window.leave()
             await self._lease.release(self.state)
         except StorageError as error:
             log.warning("%s: some events may be delivered again: %s", self.sink.name, error)
-
-    # -- what is in memory ---------------------------------------------------------------
-
-    async def _load(self) -> None:
-        """Take events from the queue into the lanes, if there is room and something new."""
-        now = _now()
-        if not self._wake.is_set() and now < self._due:
-            return
-        if len(self._lanes) > MOST_EVENTS // 2 and not self._leaving:
-            return
-        self._wake.clear()
-        self._due = now + self._poll
-        horizon = time.time_ns() - (0 if self._leaving else SETTLING)
-        size = sum(loaded.size for loaded in self._loaded.values())
-        found: list[Waiting] = []
-        self._exhausted = True
-        counting = now - self._counted >= _COUNT_EVERY
-        further = seen = 0
-        async for segment in self._queue.segments():
-            if segment.key in self._loaded:
-                continue
-            if segment.time > horizon:
-                self._due = min(self._due, now + (segment.time - horizon) / 1e9)
-                self._exhausted = False
-                break
-            if len(self._lanes) + len(found) >= MOST_EVENTS or size >= MOST_BYTES:
-                self._exhausted = False
-                further, seen = further + segment.events, seen + 1
-                if not counting or seen >= COUNTED:
-                    break
-                continue
-            loaded = await self._read(segment, found)
-            size += loaded.size
-        if counting or self._exhausted:
-            self._further, self._counted = further, now
-        # Segments of several processes overlap.
-        for waiting in sorted(found, key=lambda item: item.time):
-            self._lanes.add(waiting)
-
-    async def _read(self, segment: Segment, found: list[Waiting]) -> Loaded:
-        read = await self._queue.read(segment)
-        records, size = read if read is not None else ([], 0)
-        loaded = self._loaded[segment.key] = Loaded(segment, size)
-        for record in records:
-            for event in record.events:
-                found.append(Waiting(event, record.time, loaded))
-                loaded.left += 1
-        return loaded
-
-    async def _clear(self) -> None:
-        """Remove segments of which everything is delivered."""
-        garbage, self._garbage = self._garbage, []
-        if garbage:
-            try:
-                await self._queue.remove([loaded.segment for loaded in garbage])
-            except BaseException:
-                self._garbage += garbage
-                raise
-            for loaded in garbage:
-                self._loaded.pop(loaded.segment.key, None)
 
     # -- deliveries ----------------------------------------------------------------------
 
@@ -270,7 +185,7 @@ class Dispatcher:
     async def _pause(self, tasks: set[asyncio.Task[None]]) -> None:
         """Return when there may be something to do."""
         now = _now()
-        waits = [self._due - now]
+        waits = [self._window.due - now]
         if not len(tasks) > self._subscription.concurrency:
             ready = self._lanes.wait(now)
             if ready is not None and (len(tasks) == 1 or not self._circuit.failures):
@@ -308,9 +223,8 @@ class Dispatcher:
             self._circuit.succeeded()
             self._error = ""
             self.counts["Successes"] += len(events)
-            self._garbage += self._lanes.delivered(batch)
             with suppress(StorageError):  # tried again with the next ones
-                await self._clear()
+                await self._window.clear(self._lanes.delivered(batch))
 
     async def _failed(
         self,
@@ -336,11 +250,12 @@ class Dispatcher:
                 break
             given_up.add(item.event.id)
         wait = max(pause(waiting[0].attempts, self._subscription), failure.retry_after or 0.0)
-        self._garbage += self._lanes.failed(batch, given_up, _now() + wait)
-        if self._circuit.open:
-            await self._give_up_overdue()
-        with suppress(StorageError):
-            await self._clear()
+        done = self._lanes.failed(batch, given_up, _now() + wait)
+        with suppress(StorageError):  # tried again with the next ones
+            await self._window.clear(done)
+            if self._circuit.open:
+                await self._give_up_overdue()
+                await self._window.forget_dropped()
 
     def _is_hopeless(self, item: Waiting, failure: DeliveryFailed, *, alone: bool) -> bool:
         most, oldest = self._subscription.max_attempts, self._subscription.max_age
@@ -354,7 +269,7 @@ class Dispatcher:
             before = time.time_ns() - int(self._subscription.max_age * 1e9)
             for item in self._lanes.overdue(before, _EXPIRED):
                 if await self._bury(item, self._error):
-                    self._garbage += self._lanes.drop(item)
+                    await self._window.clear(self._lanes.drop(item))
 
     async def _bury(self, item: Waiting, reason: str) -> bool:
         try:

@@ -56,9 +56,7 @@ class Inspection:
         configured = {places.sink(name): name for name in names}
         places_found = [*configured]
         places_found += [place async for place in self._places() if place not in configured]
-        return [
-            await self._overview(configured.get(place, ""), place) for place in places_found
-        ]
+        return [await self._overview(configured.get(place, ""), place) for place in places_found]
 
     async def waiting(self, name: str) -> AsyncIterator[tuple[Segment, Record]]:
         """What is in a queue, the oldest first."""

@@ -185,12 +185,31 @@ class Lanes:
         waiting = lane.events.popleft()
         self._events -= 1
         if not lane.events:
-            del self._lanes[lane.repository]
-            if lane in self._ready:
-                self._ready.remove(lane)
-            self._delayed = [item for item in self._delayed if item[2] is not lane]
-            heapq.heapify(self._delayed)
+            self._remove(lane)
         return _without(waiting.origin)
+
+    def without(self, origins: set[Loaded]) -> set[Loaded]:
+        """Take out what comes from these segments, save for what is being delivered.
+
+        Returns:
+            Segments of which nothing is left.
+        """
+        for lane in [lane for lane in self._lanes.values() if not lane.busy]:
+            kept = deque(item for item in lane.events if item.origin not in origins)
+            for item in lane.events:
+                item.origin.left -= item.origin in origins
+            self._events -= len(lane.events) - len(kept)
+            lane.events = kept
+            if not kept:
+                self._remove(lane)
+        return {origin for origin in origins if not origin.left}
+
+    def _remove(self, lane: _Lane) -> None:
+        del self._lanes[lane.repository]
+        if lane in self._ready:
+            self._ready.remove(lane)
+        self._delayed = [item for item in self._delayed if item[2] is not lane]
+        heapq.heapify(self._delayed)
 
     def wait(self, now: float) -> float | None:
         """Seconds until a lane is ready; None if none will be."""

@@ -28,6 +28,7 @@ from pyreg.config.show import show
 from pyreg.content.names import is_name
 from pyreg.errors import ConfigurationError
 from pyreg.hooks.events import Subscription
+from pyreg_notify_webhook import WebhookPlugin
 from tests.fixtures.distributions import install
 
 GOOD = "version: 0.1\nstorage: inmemory\n"
@@ -398,11 +399,12 @@ notifications:
     - name: ci
       type: odd
       url: https://me:hunter2@ci.example.com/hook?token=hunter2
-      headers: {Authorization: [Bearer hunter2], X-Shown: [shown]}
+      headers: {Authorization: [Bearer hunter2], X-Any: [hunter2]}
       colours: [hunter2]
       plain: shown
       threshold: 0
     - disabled: true
+      headers: {X-Any: [hunter2]}
       signature: {secrets: [hunter2]}
       plain: shown
 """
@@ -453,14 +455,15 @@ def test_what_is_shown(odd: Path) -> None:
         f"    - name: ci  # {odd}:5",
         f"      type: odd  # {odd}:6",
         f'      url: "https://{MASK}@ci.example.com/hook?token={MASK}"  # {odd}:7',
-        f"        X-Shown: [shown]  # {odd}:8",
+        f'        X-Any: ["{MASK}"]  # {odd}:8',
         f'      colours: ["{MASK}"]  # {odd}:9',
         f"      plain: shown  # {odd}:10",
         f"      threshold: 10  # {odd}:11",
         "      maxage: 168h",
         "      concurrency: 4",
         f"      disabled: true  # {odd}:12",
-        f'        secrets: ["{MASK}"]  # {odd}:13',
+        f'        X-Any: ["{MASK}"]  # {odd}:13',
+        f'        secrets: ["{MASK}"]  # {odd}:14',
     ):
         assert line in lines, f"{line}\nis not in\n{shown}"
     again = parse(shown, {}).configuration
@@ -558,7 +561,7 @@ def test_files_of_the_docker_registry_are_taken_as_they_are(name: str) -> None:
     told = [warning.path for warning in found.warnings]
     assert told == (["notifications.endpoints[1].timeout"] if "two" in name else [])
     (wanted,) = found.sections
-    options = validate_options(wanted, Sink)
-    assert options.name in heard
-    assert options.url.startswith("http")
-    assert option_warnings(wanted, Sink) == ()
+    assert option_warnings(wanted, plugins.load("events", "webhook").Options) == ()
+    *_, plugin = plugin_instances(found)
+    assert isinstance(plugin, WebhookPlugin)
+    assert plugin.pyreg_event_sink().name in heard

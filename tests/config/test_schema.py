@@ -26,6 +26,8 @@ def test_is_a_schema() -> None:
         {**GOOD, "http": {"draintimeout": "1m", "idletimeout": 5, "maxmanifestsize": "1MiB"}},
         {**GOOD, "validation": {"manifests": {"indexes": {"platforms": "none"}}}},
         {**GOOD, "extensions": {"quota": {"limit": 3}}},
+        {**GOOD, "notifications": {"endpoints": [{"type": "redis", "stream": "s", "tls": {}}]}},
+        {**GOOD, "notifications": {"endpoints": [{"batch": 9, "maxage": "1h", "actions": []}]}},
     ],
 )
 def test_accepts(document: object) -> None:
@@ -47,6 +49,9 @@ def test_accepts(document: object) -> None:
         {**GOOD, "driver": {}},
         {**GOOD, "sections": []},
         {**GOOD, "warnings": []},
+        {**GOOD, "notifications": {"endpoints": [{"batch": 0}]}},
+        {**GOOD, "notifications": {"endpoints": [{"actions": ["pusch"]}]}},
+        {**GOOD, "notifications": {"endpoint": []}},
     ],
 )
 def test_refuses(document: object) -> None:

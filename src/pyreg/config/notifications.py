@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
 
 from pyreg.config.inherited import Headers
 from pyreg.config.section import Section
@@ -22,6 +22,12 @@ TYPE = "webhook"
 _LONGEST_NAME = 128
 _SECOND = 1.0
 _FAILURES = 10
+
+# Whoever must not send events must not read these either; what they are called tells nothing.
+_SecretHeaders = Annotated[
+    Headers,
+    Shape("map", item=Shape("list", item=Shape("leaf", SecretStr, as_written=True, secret=True))),
+]
 
 _SINK = "the plugin of the endpoint's `type`"
 
@@ -79,7 +85,7 @@ class Endpoint(Section):
     disabled: bool = option(False, "Send nothing.")
     type: str = option(TYPE, "The event sink: the name of a plugin.")
     url: str = option("", "Where events go.", status="plugin", reason=_SINK)
-    headers: Headers = option(
+    headers: _SecretHeaders = option(
         {}, "Headers of each request; each value is a list.", status="plugin", reason=_SINK
     )
     repositories: tuple[Annotated[str, AfterValidator(_name_pattern)], ...] = option(

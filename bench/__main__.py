@@ -12,11 +12,22 @@ from pathlib import Path
 
 import click
 
-from bench import encrypted, large, listings, logins, machine, memory, picture, report, small
+from bench import (
+    encrypted,
+    events,
+    large,
+    listings,
+    logins,
+    machine,
+    memory,
+    picture,
+    report,
+    small,
+)
 from bench.contest import DEBIAN, Contest
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = (small, large, memory, listings, logins, encrypted)
+PARTS = (small, large, memory, listings, logins, encrypted, events)
 FIGURES = [figure for part in PARTS for figure in part.FIGURES]
 PACKAGES = {"wrk": "wrk", DEBIAN: DEBIAN}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import wait_until_quiet
-from tests.servers.registries import Registry, start_docker_registry, start_pyreg
+from tests.servers.registries import Registry, merged, start_docker_registry, start_pyreg
 
 PYREG = "pyreg"
 DEBIAN = "docker-registry"
@@ -37,6 +37,7 @@ class Figure:
         more_is_better: False for seconds and bytes.
         ratio: How many times better than Debian's registry pyreg has to be; None for no matter.
         limit: What pyreg's own value must not exceed; None for no matter.
+        least: What it must reach; None for no matter.
         compared: False where a ratio between the two would mean nothing.
     """
 
@@ -46,6 +47,7 @@ class Figure:
     more_is_better: bool = True
     ratio: float | None = None
     limit: float | None = None
+    least: float | None = None
     compared: bool = True
 
 
@@ -82,6 +84,8 @@ class Result:
         figure, ours, ratio = self.figure, self.median(PYREG), self.ratio
         if figure.limit is not None and ours is not None:
             return ours <= figure.limit
+        if figure.least is not None and ours is not None:
+            return ours >= figure.least
         if figure.ratio is not None and ratio is not None:
             return ratio >= figure.ratio
         return None
@@ -122,16 +126,23 @@ class Contest:
         self.say(f"  note: {text}")
 
     @contextmanager
-    def registry(self, name: str, *, root: Path | None = None) -> Iterator[Registry]:
+    def registry(
+        self,
+        name: str,
+        *,
+        root: Path | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> Iterator[Registry]:
         """A fresh process of one of the two, on an empty directory unless one is given."""
         self._started += 1
         place = self.directory / f"{self._started}-{name}"
+        whole = merged(CONFIGURATION, config or {})
         if name == PYREG:
-            registry = start_pyreg(place, root=root, config=CONFIGURATION)
+            registry = start_pyreg(place, root=root, config=whole)
         else:
             program = shutil.which(DEBIAN)
             assert program is not None
-            registry = start_docker_registry(program, place, root=root, config=CONFIGURATION)
+            registry = start_docker_registry(program, place, root=root, config=whole)
         try:
             yield registry
         finally:

@@ -25,6 +25,8 @@ def target(result: Result) -> str:
     figure = result.figure
     if figure.limit is not None:
         return f"<= {figure.limit:g} {figure.unit}"
+    if figure.least is not None:
+        return f">= {figure.least:g} {figure.unit}"
     return f">= {figure.ratio:.1f}x" if figure.ratio is not None else ""
 
 

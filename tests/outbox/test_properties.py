@@ -229,10 +229,10 @@ class LanesMachine(RuleBasedStateMachine):
         for batch in self.under_way:
             self.lanes.returned(batch)
         for _ in range(self.number + 1):
-            batch = self.lanes.take(3, self.now + 100)
-            if batch is None:
+            last = self.lanes.take(3, self.now + 100)
+            if last is None:
                 break
-            self.lanes.delivered(batch)
+            self.lanes.delivered(last)
         assert len(self.lanes) == 0
 
 

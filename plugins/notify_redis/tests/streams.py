@@ -46,10 +46,10 @@ async def reason(sink: EventSink, *events: Event) -> str:
 
 
 @asynccontextmanager
-async def admin(server: RedisServer) -> AsyncIterator[Redis]:
-    """A client of a server that may do everything."""
-    client = Redis(unix_socket_path=str(server.socket), password=server.password or None)
-    async with client:
+async def admin(server: RedisServer, db: int = 0) -> AsyncIterator[Any]:
+    """A client of a server that may do everything; its methods return too many types to name."""
+    path, password = str(server.socket), server.password or None
+    async with Redis(unix_socket_path=path, password=password, db=db) as client:
         yield client
 
 

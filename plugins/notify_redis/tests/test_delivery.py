@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from redis.asyncio import Redis
 
 from plugins.notify_redis.tests.conftest import Start
 from plugins.notify_redis.tests.streams import STREAM, admin, entries, opened
@@ -82,7 +81,7 @@ async def test_other_databases_and_keys(start: Start) -> None:
     event = pushes(1)[0]
     async with opened(url=f"{server.url.removesuffix('/0')}/2", stream="other") as sink:
         answer = await sink.test(event)
-    async with Redis(unix_socket_path=str(server.socket), db=2) as client:
+    async with admin(server, db=2) as client:
         [(entry, fields)] = await client.xrange("other")
     assert fields[b"id"].decode() == event.id
     assert answer == (

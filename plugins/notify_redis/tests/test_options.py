@@ -11,8 +11,13 @@ from pyreg_notify_redis import Options
 from pyreg_notify_redis.server import Server
 
 
+def made(**options: Any) -> Options:
+    """Options as the configuration has them."""
+    return Options(name="bus", **options)
+
+
 def server(**options: Any) -> Server:
-    return Options(name="bus", **options).server
+    return made(**options).server
 
 
 @pytest.mark.parametrize(
@@ -49,8 +54,7 @@ def test_an_address(address: str, expected: Server) -> None:
 
 
 def test_what_is_beside_the_address() -> None:
-    options = Options(
-        name="bus",
+    options = made(
         address="redis.test",
         username="ann",
         password="pass",
@@ -109,7 +113,7 @@ def test_what_is_beside_the_address() -> None:
 )
 def test_mistakes(options: dict[str, Any], mistake: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        Options(name="bus", **options)
+        made(**options)
     assert mistake in str(caught.value)
 
 
@@ -127,7 +131,7 @@ def test_mistakes(options: dict[str, Any], mistake: str) -> None:
 )
 def test_mistakes_do_not_tell_the_password(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
-        Options(name="bus", **options)
+        made(**options)
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(caught.value.errors(include_input=False))
 
@@ -137,8 +141,8 @@ def test_the_password_shows_nowhere() -> None:
         {"url": "redis://ann:secret@a"},
         {"address": "a", "username": "ann", "password": "secret"},
     ):
-        made = Options(name="bus", **options)
-        for text in (repr(made), str(made), repr(made.server), str(made.server)):
+        found = made(**options)
+        for text in (repr(found), str(found), repr(found.server), str(found.server)):
             assert "secret" not in text
 
 

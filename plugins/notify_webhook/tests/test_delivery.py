@@ -103,8 +103,8 @@ async def test_taken(receiver: Receiver, opened: Opened, status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 413, 422, 429, 500, 503, 599])
 async def test_not_taken(receiver: Receiver, opened: Opened, status: int) -> None:
-    error = await failure(await opened(f"{receiver.url}?status={status}", name="audit"))
-    assert error.reason.startswith(f"audit at {receiver.origin} answered {status}")
+    error = await failure(await opened(f"{receiver.url}?status={status}"))
+    assert error.reason.startswith(f"{receiver.origin} answered {status}")
     assert error.reason.endswith(": recorded")
     assert error.retry_after is None
     assert len(receiver.requests()) == 1
@@ -281,8 +281,8 @@ class TestBounds:
 class TestConnections:
     async def test_nobody_listens(self, opened: Opened) -> None:
         port = free_port()
-        error = await failure(await opened(f"http://127.0.0.1:{port}/x?token=abcdef", name="a"))
-        assert error.reason == f"a at http://127.0.0.1:{port} cannot be reached: connection refused"
+        error = await failure(await opened(f"http://127.0.0.1:{port}/x?token=abcdef"))
+        assert error.reason == f"http://127.0.0.1:{port} cannot be reached: connection refused"
 
     async def test_nobody_has_this_name(self, opened: Opened) -> None:
         error = await failure(await opened("http://nobody.invalid/"))

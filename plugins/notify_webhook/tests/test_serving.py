@@ -86,7 +86,7 @@ def test_events_wait_for_a_receiver_that_comes_later(
     )  # fmt: skip
     process = registry.process
     assert process is not None
-    trouble = f"audit at {receiver.origin} cannot be reached: connection refused"
+    trouble = f"{receiver.origin} cannot be reached: connection refused"
     until(lambda: trouble in process.log(), seconds=30, what="a failure in the log")
     receiver.start()
     until(

@@ -63,11 +63,6 @@ class Endpoint:
     secrets: Watched[tuple[bytes, ...]] | None = None
     clock: Callable[[], float] = time.time
 
-    @property
-    def shown(self) -> str:
-        """What errors call it."""
-        return f"{self.name} at {self.address.origin}"
-
 
 class Poster:
     """Posts messages to an endpoint; its connections are kept alive.
@@ -135,7 +130,7 @@ class Poster:
         """
         now = datetime.datetime.fromtimestamp(self._endpoint.clock(), datetime.UTC)
         return DeliveryFailed(
-            f"{self._endpoint.shown} {reason}",
+            f"{self._endpoint.address.origin} {reason}",  # the registry adds the name
             retry_after=answer.retry_after(now) if answer is not None else None,
         )
 

@@ -33,7 +33,8 @@ def test_names_that_look_secret(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["bucket", "region", "rootdirectory", "realm", "path", "keyid", "keyfile", "username", "author",
-     "passthrough", "monkeys", "issuer", "service", "url", "pinned", "keypairid"],
+     "passthrough", "monkeys", "issuer", "service", "url", "pinned", "keypairid",
+     "secretfile", "password_file", "tokenFile"],
 )  # fmt: skip
 def test_names_that_do_not(name: str) -> None:
     assert not looks_secret(name)

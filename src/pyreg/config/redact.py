@@ -21,8 +21,9 @@ _QUERY = re.compile(r"(?<=[?&;])([^=&;#\s]+)=([^&;#\s]*)")
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a key's name says that its value is secret."""
-    return _SECRET_NAME.search(re.sub(r"[-_. ]", "", name.lower())) is not None
+    """Whether a key's name says that its value is secret; the path of a secret's file is not."""
+    plain = re.sub(r"[-_. ]", "", name.lower())
+    return not plain.endswith("file") and _SECRET_NAME.search(plain) is not None
 
 
 def mask_text(text: str) -> str:

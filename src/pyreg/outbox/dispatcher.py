@@ -14,7 +14,7 @@ from pyreg.errors import StorageError
 from pyreg.hooks.events import DeliveryFailed, EventSink, Subscription
 from pyreg.outbox.lanes import Batch, Lanes, Waiting
 from pyreg.outbox.lease import Lease, LeaseLost
-from pyreg.outbox.patience import Circuit, jittered, pause
+from pyreg.outbox.patience import Circuit, in_a_row, jittered, pause
 from pyreg.outbox.queue import DeadLetter, Queue
 from pyreg.outbox.window import Window
 
@@ -291,8 +291,9 @@ class Dispatcher:
             level = logging.DEBUG if was_open else logging.ERROR
             log.log(
                 level,
-                "%s: %d failures in a row, next try in %.1f s: %s",
-                self.sink.name, self._circuit.failures, self._circuit.wait, failure.reason,
+                "%s: %s, next try in %.1f s: %s",
+                self.sink.name, in_a_row(self._circuit.failures), self._circuit.wait,
+                failure.reason,
             )  # fmt: skip
         else:
             count = len(waiting)

@@ -30,7 +30,7 @@ from pyreg.outbox.dispatcher import Dispatcher
 from pyreg.outbox.filters import Filter
 from pyreg.outbox.intents import Intents, Write
 from pyreg.outbox.lease import Lease, read_state
-from pyreg.outbox.patience import jittered
+from pyreg.outbox.patience import in_a_row, jittered
 from pyreg.outbox.pulls import Pulls
 from pyreg.outbox.queue import Queue
 from pyreg.outbox.queues import Queues, Route
@@ -315,7 +315,7 @@ def _sentence(state: Mapping[str, Any]) -> str:
     waiting = state.get("pending", 0)
     text = f"{waiting} event{'' if waiting == 1 else 's'} waiting" if waiting else "well"
     if state.get("failures"):
-        text += f", {state['failures']} failures in a row"
+        text += f", {in_a_row(state['failures'])}"
     if state.get("error"):
         text += f"; the last attempt: {state['error']}"
     return text

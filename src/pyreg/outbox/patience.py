@@ -77,6 +77,11 @@ def pause(attempts: int, subscription: Subscription) -> float:
     return jittered(min(SHORTEST * 2 ** min(attempts, 16), max(subscription.backoff, SHORTEST)))
 
 
+def in_a_row(failures: int) -> str:
+    """How often it failed, for people."""
+    return f"{failures} failure{'' if failures == 1 else 's'} in a row"
+
+
 def jittered(seconds: float) -> float:
     """Some random time below, so that not all come back at the same moment."""
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

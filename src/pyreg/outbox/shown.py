@@ -12,6 +12,7 @@ import click
 
 from pyreg.hooks.events import Descriptor, Event, RequestInfo
 from pyreg.outbox.inspection import Overview
+from pyreg.outbox.patience import in_a_row
 from pyreg.outbox.queue import DeadLetter
 from pyreg.outbox.record import event_document
 
@@ -43,7 +44,7 @@ def state_of(overview: Overview) -> str:
     if not overview.configured:
         return "not in the configuration"
     if state.get("failures"):
-        return f"{state['failures']} failures in a row: {state.get('error') or '?'}"
+        return f"{in_a_row(state['failures'])}: {state.get('error') or '?'}"
     return "delivering" if state.get("holder") else "nobody delivers now"
 
 

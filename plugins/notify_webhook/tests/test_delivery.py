@@ -78,8 +78,11 @@ async def test_all_events_of_a_call_are_in_one_envelope(receiver: Receiver, open
     assert [each["id"] for each in request.events] == [each.id for each in several(50)]
 
 
-async def test_the_operator_may_name_the_registry(receiver: Receiver, opened: Opened) -> None:
-    sink = await opened(receiver.url, headers={"user-agent": ["mine"]})
+@pytest.mark.parametrize("name", ["user-agent", "User-Agent"])
+async def test_the_operator_may_name_the_registry(
+    receiver: Receiver, opened: Opened, name: str
+) -> None:
+    sink = await opened(receiver.url, headers={name: ["mine"]})
     await sink.deliver([event(source=("", ""))])
     [request] = receiver.requests()
     assert [value for name, value in request.pairs if name.lower() == "user-agent"] == ["mine"]

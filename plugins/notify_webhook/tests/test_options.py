@@ -105,6 +105,7 @@ def test_what_does_not_fit_together() -> None:
     assert "keep one" in mistakes(url="https://a:b@host/", headers={"authorization": ["Bearer x"]})
     assert "cloudevents" in mistakes(mode="binary")
     assert "at most 10" in mistakes(signature={"secrets": [SECRET] * 11})
+    assert "in one list" in mistakes(headers={"X-Token": ["a"], "x-token": ["b"]})
     assert mistakes(format="json")
     assert mistakes(envelope="v3")
 

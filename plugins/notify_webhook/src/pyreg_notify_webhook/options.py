@@ -134,6 +134,8 @@ class Options(_Part):
     @field_validator("headers")
     @classmethod
     def _can_be_sent(cls, headers: dict[str, tuple[SecretStr, ...]]) -> object:
+        if len({name.lower() for name in headers}) < len(headers):
+            raise ValueError("two headers differ in capitals alone; put their values in one list")
         for name, values in headers.items():
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
                 raise ValueError("expected names of headers: letters, digits and dashes")

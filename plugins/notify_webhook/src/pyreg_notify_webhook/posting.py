@@ -232,10 +232,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     """The body, as far as it is read at all; what breaks off in it changes nothing."""
     data = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError):
-        while len(data) < LARGEST:
-            piece = await response.content.read(LARGEST - len(data))
-            if not piece:
-                break
+        while piece := await response.content.read(LARGEST - len(data)):
             data += piece
     return bytes(data)
 

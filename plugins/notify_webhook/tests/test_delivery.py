@@ -72,10 +72,10 @@ async def test_a_request(receiver: Receiver, opened: Opened) -> None:
 async def test_all_events_of_a_call_are_in_one_envelope(receiver: Receiver, opened: Opened) -> None:
     sink = await opened(receiver.url, envelope="v1")
     assert sink.batch == 1
-    await sink.deliver(several(50))
+    await sink.deliver(several(500))
     [request] = receiver.requests()
     assert request.headers["content-type"].endswith(".events.v1+json")
-    assert [each["id"] for each in request.events] == [each.id for each in several(50)]
+    assert [each["id"] for each in request.events] == [each.id for each in several(500)]
 
 
 @pytest.mark.parametrize("name", ["user-agent", "User-Agent"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,11 +14,14 @@ from pyreg.hooks import DeliveryFailed, Event, EventSink, Metric
 from pyreg_notify_webhook.address import Address
 from pyreg_notify_webhook.answers import Answer, Showing
 from pyreg_notify_webhook.encryption import watched_context
-from pyreg_notify_webhook.messages import encoder
+from pyreg_notify_webhook.messages import Message, encoder
 from pyreg_notify_webhook.options import Options, Signature
 from pyreg_notify_webhook.posting import Endpoint, Poster
 from pyreg_notify_webhook.signing import read_secret, read_secrets
 from pyreg_notify_webhook.watched import UnusableFile, Watched, read
+
+FEW = 20
+"""Events and references that are encoded at once, in about a millisecond."""
 
 
 class WebhookSink(EventSink):
@@ -54,7 +58,7 @@ class WebhookSink(EventSink):
 
     async def deliver(self, events: Sequence[Event]) -> None:
         """Post all events, in one request unless the format wants one for each."""
-        for message in self._encode(events):
+        for message in await self._messages(events):
             self._check(await self._poster.post(message))
 
     async def test(self, event: Event) -> str:
@@ -77,6 +81,12 @@ class WebhookSink(EventSink):
                 for line, count in sorted(self._statuses.items())
             ),
         )
+
+    async def _messages(self, events: Sequence[Event]) -> list[Message]:
+        """The events encoded; many of them in a thread, so that nobody waits for it."""
+        if sum(1 + len(event.references) for event in events) <= FEW:
+            return self._encode(events)
+        return await asyncio.to_thread(self._encode, events)
 
     def _check(self, answer: Answer) -> None:
         self._statuses[answer.line] += 1

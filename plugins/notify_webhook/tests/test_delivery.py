@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -305,6 +306,7 @@ class TestConnections:
         async with listening(talk) as address:
             error = await failure(await opened(f"{address}?token=abcdef"))
         assert error.reason.endswith("does not answer in HTTP")
+        assert "abcdef" not in "".join(traceback.format_exception(error))
 
     async def test_a_broken_off_body_is_no_reason(self, opened: Opened) -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -484,12 +486,15 @@ class TestProxies:
 
     async def test_one_that_refuses(self, opened: Opened) -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            assert (await request_of(reader)).startswith(b"CONNECT hooks.invalid:443 ")
+            request = await request_of(reader)
+            assert request.startswith(b"CONNECT hooks.invalid:443 ")
+            assert b"Proxy-Authorization: Basic " in request
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             writer.close()
 
         async with listening(talk) as address:
-            error = await failure(await opened("https://hooks.invalid/x", proxy=address))
+            proxy = address.replace("://", "://bea:proxy-secret@")
+            error = await failure(await opened("https://hooks.invalid/x", proxy=proxy))
         assert re.search(r"by the proxy http://127\.0\.0\.1:\d+, which answers 407", error.reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
@@ -167,6 +168,38 @@ async def test_plain_http_at_an_https_address(
 async def test_https_at_an_http_address(encrypted: Receiver, opened: Opened) -> None:
     sink = await opened(encrypted.url.replace("https://", "http://"))
     assert await reason(sink)
+
+
+async def test_through_the_tunnel_of_a_proxy(
+    encrypted: Receiver, opened: Opened, material: Path
+) -> None:
+    heads: list[bytes] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        there = await asyncio.open_connection("127.0.0.1", encrypted.port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    before = len(encrypted.requests())
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    async with server:
+        proxy = f"http://bea:proxy-secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        sink = await opened(encrypted.url, tls=trusted(material), proxy=proxy)
+        await sink.deliver([PUSH])
+        await sink.deliver([PUSH])
+        await sink.close()
+    assert len(heads) == 1
+    assert heads[0].startswith(f"CONNECT 127.0.0.1:{encrypted.port} HTTP/1.1\r\n".encode())
+    assert b"Proxy-Authorization: Basic " in heads[0]
+    for request in encrypted.requests()[before:]:
+        assert "proxy-authorization" not in request.headers
+    assert len(encrypted.requests()) == before + 2
 
 
 class TestMistakesAtTheStart:

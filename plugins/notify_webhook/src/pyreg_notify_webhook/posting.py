@@ -161,7 +161,8 @@ class Poster:
                         raise
             raise self.failed("closes connections as soon as they are used")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self.failed(_reason(error, self._endpoint)) from error
+            # Whoever prints a chain of errors would print the whole address.
+            raise self.failed(_reason(error, self._endpoint)) from None
 
     async def _exchange(
         self, url: URL, message: Message, connection: _Connection, patient: bool

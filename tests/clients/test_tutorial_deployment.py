@@ -112,6 +112,15 @@ class Story:
         """The digests that the receiver was told of, without repetitions."""
         return list(dict.fromkeys(re.findall(r"^deployed (\S+)$", self.receiver.log(), re.M)))
 
+    def wait_for(self, *digests: str) -> None:
+        """Wait until exactly these were deployed; the page is there a moment before it is told."""
+        until(lambda: self.deployed == list(digests), seconds=90, what="the deployment")
+
+    def settle(self) -> None:
+        """Wait until the receiver, which does one thing at a time, has done what it is at."""
+        url = f"http://127.0.0.1:{self._ports['8000']}/"
+        assert httpx.post(url, content=b"", timeout=PATIENCE, trust_env=False).status_code == 401
+
     @property
     def page(self) -> str:
         """What the site shows."""
@@ -198,9 +207,11 @@ def story(short_dir: Path, buildah: Client, podman: Client, tmp_path: Path) -> I
     _base_image(tmp_path, buildah, Client(podman.argv, tmp_path, deployer))
     told = Story(short_dir, builder, deployer)
     yield told
-    for process in (told.receiver, told.registry):
-        if process.popen is not None and process.alive:
-            process.kill()
+    if told.registry.alive:
+        told.registry.kill()
+    if told.receiver.alive:
+        told.settle()
+        told.receiver.kill()
     podman("rm", "--force", "--ignore", "site")
 
 
@@ -229,11 +240,11 @@ def _base_image(directory: Path, buildah: Client, podman: Client) -> None:
 def test_the_tutorial(story: Story) -> None:
     story.tell(before="The second")
     first = story.pushed
-    assert story.deployed == [first]
+    story.wait_for(first)
 
     story.tell(before="The third")
     second = story.pushed
-    assert story.deployed == [first, second]
+    story.wait_for(first, second)
 
     story.receiver.stop()  # "Press Ctrl-C in the terminal of `receiver.py`"
     story.tell(before="python3 receiver.py")
@@ -242,7 +253,7 @@ def test_the_tutorial(story: Story) -> None:
     assert story.deployed == [first, second]
 
     story.tell(before="podman rm")
-    assert story.deployed == [first, second, third]
+    story.wait_for(first, second, third)
     assert story.registry.stop() == 0
     story.receiver.stop()
     story.tell()
@@ -251,6 +262,7 @@ def test_the_tutorial(story: Story) -> None:
 def test_an_event_outlives_the_registry_that_recorded_it(story: Story) -> None:
     """The push is acknowledged, and then everybody but the storage is gone at once."""
     story.tell(before="The third")
+    story.settle()
     before = story.deployed
     story.receiver.stop()
     story.tell(before="python3 receiver.py")
@@ -260,7 +272,7 @@ def test_an_event_outlives_the_registry_that_recorded_it(story: Story) -> None:
     pushed = story.pushed
     assert story.deployed == before
     story.receiver.start()
-    until(lambda: story.deployed == [*before, pushed], seconds=90, what="the deployment")
+    story.wait_for(*before, pushed)
     until(lambda: "third" in story.page, seconds=10, what="the third page")
     assert story.registry.stop() == 0
 
@@ -268,9 +280,10 @@ def test_an_event_outlives_the_registry_that_recorded_it(story: Story) -> None:
 def test_what_is_pushed_elsewhere_deploys_nothing(story: Story) -> None:
     """Only an event of the repository and the tag does; the next one shows that none came."""
     story.tell(before="The second")
+    story.settle()
     before = story.deployed
     story.push_base("team/other:latest")
     story.push_base("team/site:v2")
     story.tell(before="The third")
-    assert story.deployed == [*before, story.pushed]
+    story.wait_for(*before, story.pushed)
     assert story.registry.stop() == 0

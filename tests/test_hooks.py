@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import ip_network
 from typing import Any, Literal, cast
 
@@ -31,10 +31,12 @@ from pyreg.hooks import (
     HookSpecs,
     Identity,
     InvalidCredentials,
+    Metric,
     ObjectInfo,
     Operation,
     Refused,
     StorageDriver,
+    Subscription,
     hookimpl,
 )
 from pyreg.hooks.spec import Receive, Scope, Send
@@ -468,20 +470,24 @@ class Sinks:
 
 async def test_pyreg_event_sink_gets_every_event_in_order() -> None:
     one, two = Collects("one"), Collects("two")
-    async with serving(Sinks(one), Sinks(two), Authenticates()) as client:
+    heard = {"one": Subscription(references=True)}
+    async with serving(Sinks(one), Sinks(two), Authenticates(), subscriptions=heard) as client:
         client.auth = httpx.BasicAuth("ann", "secret")
-        client.headers["User-Agent"] = "teapot/1.0"
+        client.headers["User-Agent"] = "téapot/1.0"
         digest = await pushed(client)
         await client.get("/v2/a/manifests/v1")
         await client.delete("/v2/a/manifests/v1")
+    for sink in (one, two):  # those of pulls are told from memory, a little later
+        sink.events.sort(key=lambda event: event.timestamp)
     assert [event.id for event in one.events] == [event.id for event in two.events]
+    assert {event.references for event in two.events} == {()}
     assert len({event.id for event in one.events}) == len(one.events)
     push = next(event for event in one.events if event.kind == "manifest")
     assert (push.action, push.tag, push.actor) == ("push", "v1", "ann")
     assert (push.target.digest, push.target.media_type) == (digest, OCI_MANIFEST)
     assert push.target.size == len(image(CONFIG, [LAYER]))
     assert [item.digest for item in push.references] == [sha256(CONFIG), sha256(LAYER)]
-    assert (push.request.method, push.request.user_agent) == ("PUT", "teapot/1.0")
+    assert (push.request.method, push.request.user_agent) == ("PUT", "téapot/1.0")
     assert push.request.host == "registry.test"
     assert push.request.id
     assert push.source[1]
@@ -564,6 +570,35 @@ async def test_pyreg_health_makes_the_registry_unwell() -> None:
         answer = await client.get("/debug/health")
         assert answer.status_code == 503
         assert list(answer.json().values()) == ["the disk makes noises"]
+
+
+class Publishes:
+    @hookimpl
+    def pyreg_metrics(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self.collect = collect
+
+
+async def test_pyreg_metrics_gives_the_figures_of_the_moment() -> None:
+    publishes = Publishes()
+    async with serving(publishes) as client:
+        await pushed(client)
+        assert list(publishes.collect()) == []  # nobody subscribed to anything
+    async with serving(publishes, Sinks(Collects("one"))) as client:
+        before = accepted(publishes)
+        await pushed(client)
+        async with asyncio.timeout(10):
+            while accepted(publishes) < before + 3:
+                await asyncio.sleep(0.01)
+
+
+def accepted(publishes: Publishes) -> float:
+    return sum(
+        value
+        for metric in publishes.collect()
+        if metric.name == "registry_notifications_events_total"
+        for labels, value in metric.samples
+        if labels == {"type": "Events", "endpoint": "one"}
+    )
 
 
 class Lives:

@@ -111,6 +111,7 @@ class Registry:
             redirect=redirect,
         )
         self.participants.give_access(RegistryAccess(self.gate, self.site.addresses))
+        self.participants.give_metrics(self.metrics)
         self._purger = purger
         self._purging: asyncio.Task[None] | None = None
         self._exposed = False

@@ -7,11 +7,12 @@ itself cannot do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyreg.hooks.auth import AccessControl, Authenticator, Authorizer, Identity
 from pyreg.hooks.events import Event, EventSink, Operation
+from pyreg.hooks.metrics import Metric
 from pyreg.hooks.spec import ASGIApp
 from pyreg.hooks.storage import StorageDriver
 from pyreg.plugins import register
@@ -70,6 +71,11 @@ class Participants:
         """Hand the registry's own decisions to all that ask for them."""
         for call in self._functions("pyreg_access"):
             call(access=access)
+
+    def give_metrics(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Hand out the registry's figures to all that publish them."""
+        for call in self._functions("pyreg_metrics"):
+            call(collect=collect)
 
     def event_sinks(self) -> list[EventSink]:
         """All event sinks."""

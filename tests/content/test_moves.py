@@ -64,8 +64,14 @@ async def test_a_guard_sees_where_tags_point() -> None:
         ("delete", "manifest", ("v1", "v3", "v4"), {"v1": new, "v3": new, "v4": new}),
         ("delete", "manifest", (), {}),
     ]
-    # The deletion of a manifest is one event, whatever goes with it.
-    assert [(event.action, event.tag) for event in guard.events[-2:]] == [("delete", "")] * 2
+    # The deletion of a manifest is an event, and that of each tag that goes with it.
+    assert [(event.action, event.kind, event.tag) for event in guard.events[-5:]] == [
+        ("delete", "manifest", ""),
+        ("delete", "tag", "v1"),
+        ("delete", "tag", "v3"),
+        ("delete", "tag", "v4"),
+        ("delete", "manifest", ""),
+    ]
 
 
 @pytest.mark.parametrize("name", ["filesystem", "inmemory"])

@@ -63,8 +63,9 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
         ("pull", "blob", "a"),
         ("mount", "blob", "b"),
         ("delete", "manifest", "a"),
+        ("delete", "tag", "a"),
     ]
-    _, layer, manifest, pull, mount, delete = events
+    _, layer, manifest, pull, mount, delete, untagged = events
     assert (layer.target.digest, layer.target.size) == (sha256(b"layer"), 5)
     assert layer.target.media_type == "application/octet-stream"
     assert manifest.target.media_type == OCI_MANIFEST
@@ -72,6 +73,7 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
     assert pull.target == layer.target
     assert (mount.from_repository, mount.target.size) == ("a", 5)
     assert (delete.target.digest, delete.target.size) == (sha256(payload), len(payload))
+    assert (delete.tag, untagged.tag) == ("", "v1")
     for event in events:
         assert (event.request.client, event.request.port) == ("127.0.0.1", 123)
         assert event.request.base == "http://registry.test"
@@ -85,6 +87,7 @@ async def test_fields_of_a_push_a_pull_a_mount_and_a_delete() -> None:
         "PUT",
         "GET",
         "POST",
+        "DELETE",
         "DELETE",
     ]
 

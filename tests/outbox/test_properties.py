@@ -56,12 +56,13 @@ events = st.builds(
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     first = draw(events)
-    others = draw(st.lists(st.tuples(st.uuids().map(str), texts), max_size=3))
+    kinds = st.sampled_from(["manifest", "blob", "tag"])
+    others = draw(st.lists(st.tuples(st.uuids().map(str), texts, kinds), max_size=3))
     alike: dict[str, Any] = {
-        name: getattr(first, name) for name in Event.__slots__ if name not in ("id", "tag")
+        name: getattr(first, name) for name in Event.__slots__ if name not in ("id", "tag", "kind")
     }
     return Record(
-        (first, *(Event(id=id, tag=tag, **alike) for id, tag in others)),
+        (first, *(Event(id=id, tag=tag, kind=kind, **alike) for id, tag, kind in others)),
         draw(st.integers(0, 10**19)),
     )
 

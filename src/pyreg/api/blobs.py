@@ -30,6 +30,7 @@ async def get_blob(call: Call) -> Response:
         _FOREVER,
     ]
     if unchanged(request, blob.digest):
+        blobs.pulled(blob)
         return Response(304, headers)
     redirect = await _redirect(call, blob)
     if redirect is not None:
@@ -37,6 +38,7 @@ async def get_blob(call: Call) -> Response:
         return empty(307, (b"location", redirect.encode("latin-1")), *headers)
     headers.append((b"accept-ranges", b"bytes"))
     if request.method == "HEAD":
+        blobs.pulled(blob)  # as in the Docker registry
         return Response(200, [_OCTETS, (b"content-length", b"%d" % blob.size), *headers])
     try:
         wanted = ranges(request, blob.digest, blob.size)

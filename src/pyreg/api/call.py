@@ -95,7 +95,7 @@ class Call:
                 host=addresses.host(request),
                 base=addresses.url(request, ""),
                 method=request.method,
-                user_agent=request.header(b"user-agent") or "",
+                user_agent=_text(request.header(b"user-agent") or ""),
             ),
         )
 
@@ -106,3 +106,8 @@ class Call:
     def location(self, path: str) -> tuple[bytes, bytes]:
         """A Location header for a path that begins with `/v2/`."""
         return b"location", self.site.addresses.url(self.request, path).encode("latin-1")
+
+
+def _text(value: str) -> str:
+    """A header's value for people: many clients send UTF-8, which HTTP does not know."""
+    return value.encode("latin-1").decode("utf-8", "replace")

@@ -42,10 +42,12 @@ class Journal(Protocol):
     Attributes:
         guarded: Whether anybody may refuse a write, and has to know where tags point.
         wants_pulls: False if nobody would hear of a pull, so that the pull path need not tell.
+        wants_references: Whether pulls of manifests are to tell what these refer to.
     """
 
     guarded: bool
     wants_pulls: bool
+    wants_references: bool
 
     def writing(self, operation: Operation, caller: Caller) -> AbstractAsyncContextManager[Intent]:
         """Surround the commit of a write.

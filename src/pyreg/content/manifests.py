@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from pyreg.errors import (
     RegistryError,
 )
 from pyreg.hooks.events import Descriptor, Operation
+
+log = logging.getLogger("pyreg.content")
 
 _LARGE = 128 * 1024  # bytes of a manifest that is not read between other requests
 _TURN = 50  # references that are looked up before others get their turn
@@ -92,10 +95,20 @@ class Manifests:
             raise _unknown(digest)
         payload, media_type = stored
         if store.journal.wants_pulls:
-            target = Descriptor(media_type, digest, len(payload))
-            operation = Operation("pull", "manifest", name, target, tags=(tag,) if tag else ())
-            store.journal.pulled(operation, self._caller)
+            self._pulled(Descriptor(media_type, digest, len(payload)), tag, payload)
         return StoredManifest(digest, media_type, payload, tag)
+
+    def _pulled(self, target: Descriptor, tag: str, payload: bytes) -> None:
+        references: tuple[Descriptor, ...] = ()
+        if self._store.journal.wants_references and len(payload) <= _LARGE:
+            try:
+                references = parse(payload, target.media_type).references
+            except RegistryError as error:  # stored by another registry, and served as it is
+                log.debug("%s: what it refers to cannot be told: %s", target.digest, error)
+        operation = Operation(
+            "pull", "manifest", self._name, target, (tag,) if tag else (), references=references
+        )
+        self._store.journal.pulled(operation, self._caller)
 
     async def put(
         self,
@@ -200,9 +213,7 @@ class Manifests:
         if await store.link(revision) is None:
             raise _unknown(digest)
         manifest = await self._decoded(digest)
-        going: list[str] = []
-        if store.journal.guarded:
-            going = [tag async for tag in tags.pointing_at(store, name, digest)]
+        going = [tag async for tag in tags.pointing_at(store, name, digest)]
         operation = Operation(
             "delete",
             "manifest",
@@ -218,8 +229,9 @@ class Manifests:
         async with store.journal.writing(operation, self._caller) as intent:
             await intent.recorded()
             # Tags first: a tag in the list must always lead to a manifest.
-            async for tag in tags.pointing_at(store, name, digest):
-                await tags.remove(store, name, tag)
+            for tag in going:
+                if await tags.leads_to(store, name, tag, digest):  # not moved meanwhile
+                    await tags.remove(store, name, tag)
             await store.driver.delete(revision)
             async for tag in tags.pointing_at(store, name, digest):
                 if await store.link(revision) is None:  # not pushed again meanwhile

@@ -267,6 +267,15 @@ def unknown_tag(tag: str) -> RegistryError:
     return RegistryError(MANIFEST_UNKNOWN, detail={"tag": tag[:128]})
 
 
+async def leads_to(store: Store, name: str, tag: str, digest: Digest) -> bool:
+    """Whether a tag points at a manifest now."""
+    try:
+        return await store.link(layout.tag_link(name, tag)) == digest
+    except DamagedContent as error:  # it points at nothing, so not at this manifest
+        log.warning("%s is passed over: %s", error.key, error.message)
+        return False
+
+
 async def pointing_at(store: Store, name: str, digest: Digest) -> AsyncIterator[str]:
     """Every tag that points at a manifest; the layout has no shorter way than to ask each."""
     prefix = layout.tags(name)
@@ -275,10 +284,7 @@ async def pointing_at(store: Store, name: str, digest: Digest) -> AsyncIterator[
         page = await store.driver.list(prefix, delimiter="/", after=after)
         for entry in page.entries:
             tag = entry.key[len(prefix) : -1]
-            try:
-                if is_tag(tag) and await store.link(layout.tag_link(name, tag)) == digest:
-                    yield tag
-            except DamagedContent as error:  # it points at nothing, so not at this manifest
-                log.warning("%s is passed over: %s", error.key, error.message)
+            if is_tag(tag) and await leads_to(store, name, tag, digest):
+                yield tag
         await asyncio.sleep(0)  # local drivers answer without a pause, others want a turn
         after = page.after

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pyreg.hooks.metrics import Metric
 
 Action = Literal["push", "pull", "mount", "delete"]
+Kind = Literal["manifest", "blob", "tag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Operation:
     """
 
     action: Action
-    kind: Literal["manifest", "blob", "tag"]
+    kind: Kind
     repository: str
     target: Descriptor
     tags: tuple[str, ...] = ()
@@ -87,6 +88,8 @@ class Event:
             by it.
         timestamp: Seconds since the epoch.
         action: `push`, `pull`, `mount` or `delete`; the other fields are as in `Operation`.
+            A push is an event for each tag. The deletion of a manifest is one of kind
+            `manifest`, and one of kind `tag` for each tag that goes with it.
         actor: The caller's name; "" for an anonymous one.
         request: The request that led to it.
         source: The instance that answered: address and an id that changes at every start.
@@ -97,7 +100,7 @@ class Event:
     id: str
     timestamp: float
     action: Action
-    kind: Literal["manifest", "blob", "tag"]
+    kind: Kind
     repository: str
     target: Descriptor
     tag: str = ""

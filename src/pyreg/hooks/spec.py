@@ -11,13 +11,14 @@ refused when the plugin is registered.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 from pyreg.hooks.auth import AccessControl, Authenticator, Authorizer, Identity
 from pyreg.hooks.events import Event, EventSink, Operation
+from pyreg.hooks.metrics import Metric
 from pyreg.hooks.storage import StorageDriver
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ class HookSpecs:
     @hookspec
     def pyreg_health(self) -> Callable[[], Awaitable[str | None]] | None:
         """A health check: answers None when well, else a sentence that says what is wrong."""
+
+    @hookspec
+    def pyreg_metrics(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """A function that gives the registry's figures as they are now; called once."""
 
     @hookspec
     async def pyreg_startup(self) -> None:

@@ -21,7 +21,7 @@ from pyreg.errors import (
     StorageError,
     StorageUnavailable,
 )
-from pyreg.hooks.events import Event, EventSink, Operation, Subscription
+from pyreg.hooks.events import Event, EventSink, Kind, Operation, Subscription
 from pyreg.hooks.metrics import Metric
 from pyreg.hooks.storage import StorageDriver
 from pyreg.outbox import places
@@ -103,6 +103,10 @@ class Outbox:
         self._set_up()
         self.guarded = participants.has_guards
         self.wants_pulls = bool(self._pulls) or participants.has_observers
+        self.wants_references = participants.has_observers or any(
+            subscription.references and Filter(subscription).hears_of("pull")
+            for _, subscription in self._sinks
+        )
 
     def _set_up(self) -> None:
         """Become a process that nobody has heard of yet."""
@@ -197,10 +201,12 @@ class Outbox:
 
     def pulled(self, operation: Operation, caller: Caller) -> None:
         """Tell of a pull, in the background."""
-        for event in self._record(operation, caller).events:
-            for wanted, pulls in self._pulls:
-                if wanted.wants(event):
+        record = self._record(operation, caller)
+        for wanted, pulls in self._pulls:
+            for found in wanted.apply([record]):
+                for event in found.events:
                     pulls.offer(event)
+        for event in record.events:
             if self._participants.has_observers and len(self._observing) < OBSERVED:
                 task = asyncio.get_running_loop().create_task(self._participants.observe(event))
                 self._observing.add(task)
@@ -231,17 +237,18 @@ class Outbox:
             write.settle()
 
     def _record(self, operation: Operation, caller: Caller) -> Record:
-        """One event, or one for each tag of a push."""
-        # A manifest is deleted once, however many tags go with it.
-        whole = operation.action == "delete" and operation.kind == "manifest"
-        tags = () if whole else operation.tags
+        """One event, or one for each tag of a push, or of a manifest that is deleted."""
+        kind = operation.kind
+        told: list[tuple[Kind, str]] = [(kind, tag) for tag in operation.tags]
+        if operation.action == "delete" and kind == "manifest":
+            told = [(kind, ""), *(("tag", tag) for tag in operation.tags)]
         now = time.time_ns()
         events = tuple(
             Event(
                 id=str(uuid.uuid4()),
                 timestamp=now / 1e9,
                 action=operation.action,
-                kind=operation.kind,
+                kind=kind,
                 repository=operation.repository,
                 target=operation.target,
                 tag=tag,
@@ -251,7 +258,7 @@ class Outbox:
                 request=caller.request,
                 source=self._source,
             )
-            for tag in tags or ("",)
+            for kind, tag in told or [(kind, "")]
         )
         return Record(events, now)
 

@@ -20,7 +20,7 @@ _EVENT = tuple(field.name for field in fields(Event))
 class Record:
     """The events of one write: one, or for a manifest one for each tag.
 
-    They differ in `id` and `tag` only.
+    They differ in `id`, `tag` and `kind` only.
 
     Attributes:
         events: At least one.
@@ -46,7 +46,7 @@ class Record:
         }
         document["time"] = self.time
         if len(self.events) > 1:
-            document["also"] = [[event.id, event.tag] for event in self.events[1:]]
+            document["also"] = [[event.id, event.tag, event.kind] for event in self.events[1:]]
         if len(json.dumps(document.get("references", ()))) > MAX_REFERENCES:
             del document["references"]
         return json.dumps(document, separators=(",", ":")).encode("ascii")
@@ -61,7 +61,9 @@ def decode(line: bytes) -> Record:
     document = json.loads(line)
     try:
         first = _event(document)
-        others = [replace(first, id=id, tag=tag) for id, tag in document.get("also", ())]
+        others = [
+            replace(first, id=id, tag=tag, kind=kind) for id, tag, kind in document.get("also", ())
+        ]
         return Record((first, *others), int(document["time"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of events: {error}") from None

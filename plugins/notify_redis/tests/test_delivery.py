@@ -69,11 +69,20 @@ def in_batches(found: Sequence[str]) -> list[tuple[str, ...]]:
 
 async def test_a_refused_batch_leaves_nothing(start: Start) -> None:
     server = start()
+    events = [
+        replace(event, target=replace(event.target, annotations={"text": "x" * 10_000}))
+        for event in pushes(400)
+    ]
     async with admin(server) as client, opened(url=server.url) as sink:
-        await client.config_set("maxmemory", "1")
-        with pytest.raises(DeliveryFailed):
-            await sink.deliver(pushes(3))
+        # There is room for a part of them.
+        used = (await client.info("memory"))["used_memory"]
+        await client.config_set("maxmemory", str(used + 1_000_000))
+        with pytest.raises(DeliveryFailed, match="memory is full"):
+            await sink.deliver(events)
         assert await client.exists(STREAM) == 0
+        await client.config_set("maxmemory", "0")
+        await sink.deliver(events)
+        assert await client.xlen(STREAM) == 400
 
 
 async def test_other_databases_and_keys(start: Start) -> None:

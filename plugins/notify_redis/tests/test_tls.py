@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,10 @@ async def test_it_wants_a_certificate(
     ca = certificates["ca"]
     server = start(tls={**certificates, "cas": ca})
     async with opened(**trusting(server.tls_port, ca)) as sink:
-        assert "certificate required" in await reason(sink)
+        said = (await reason(sink)).partition("/0: ")[2]
+        # TLS 1.3 lets a client speak before it has been refused; the server may hang up on that.
+        hung_up = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))
+        assert "certificate required" in said or said in hung_up
     own = authority.client("registry").save(tmp_path, "own")
     async with opened(**trusting(server.tls_port, ca, **own)) as sink:
         await sink.deliver(pushes(1))

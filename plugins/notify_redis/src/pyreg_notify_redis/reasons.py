@@ -16,7 +16,6 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NoPermissionError, "the user may not add to {stream}; it needs +xadd +multi +exec"),
     (exceptions.MovedError, "it is a node of a cluster, and {stream} is on another one"),
     (exceptions.ClusterDownError, "it is a node of a cluster that is down"),
-    (exceptions.MasterDownError, "it is a replica that has lost its master"),
 )
 
 _BY_CODE = {
@@ -29,10 +28,13 @@ _BY_CODE = {
 # What redis-py puts in front of the server's words: the command, with the event in it.
 _COMMAND = re.compile(r"Command # \d+ .* of pipeline caused error: \(['\"](.*)['\"],\)", re.DOTALL)
 
-_CONNECTING = re.compile(r"Error (-?\d+) connecting to \S+\. (.*?)\.?", re.DOTALL)
-# A name with several addresses, such as localhost: what came of the first one.
-_SEVERAL = re.compile(r"Error Multiple exceptions: \[Errno (\d+)\]")
+# The words of OpenSSL; the system's number of an error, on the ways to it that redis-py has; and
+# what it puts in front of the words of a name server.
 _TLS = re.compile(r"\[SSL: \w+\] (.*?) \(_ssl\.c:\d+\)")
+_NUMBER = re.compile(
+    r"Error (?:Multiple exceptions: \[Errno |while reading from \S+ ?: \()?(\d+)\b"
+)
+_NAME = re.compile(r"Error -\d+ connecting to \S+\. ")
 
 _LONGEST = 300
 """Characters of what others say."""
@@ -73,13 +75,8 @@ def _not_let_in(said: str, server: Server) -> str:
 
 def _plain(said: str) -> str:
     """The words of the system or of OpenSSL, without those of the libraries around."""
-    several = _SEVERAL.match(said)
-    if several is not None:
-        return os.strerror(int(several[1]))
-    found = _CONNECTING.fullmatch(said)
-    if found is None:
-        return _TLS.sub(r"\1", said)
-    number, rest = int(found[1]), found[2]
-    if _TLS.search(rest) or number <= 0:  # negative: the name of the host is not known
-        return _TLS.sub(r"\1", rest)
-    return os.strerror(number)
+    if found := _TLS.search(said):
+        return found[1]
+    if found := _NUMBER.match(said):
+        return os.strerror(int(found[1]))
+    return _NAME.sub("", said)

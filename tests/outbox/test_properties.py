@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pyreg.hooks import Descriptor, Event, RequestInfo, Subscription
+from pyreg.hooks.events import Kind
 from pyreg.outbox import places
 from pyreg.outbox.filters import Filter
 from pyreg.outbox.lanes import Batch, Lanes, Loaded, Waiting
@@ -56,7 +57,8 @@ events = st.builds(
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     first = draw(events)
-    kinds = st.sampled_from(["manifest", "blob", "tag"])
+    known: list[Kind] = ["manifest", "blob", "tag"]
+    kinds = st.sampled_from(known)
     others = draw(st.lists(st.tuples(st.uuids().map(str), texts, kinds), max_size=3))
     alike: dict[str, Any] = {
         name: getattr(first, name) for name in Event.__slots__ if name not in ("id", "tag", "kind")

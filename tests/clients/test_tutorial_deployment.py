@@ -7,6 +7,7 @@ leads through the registry.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -119,7 +120,7 @@ class Story:
     def settle(self) -> None:
         """Wait until the receiver, which does one thing at a time, has done what it is at."""
         url = f"http://127.0.0.1:{self._ports['8000']}/"
-        assert httpx.post(url, content=b"", timeout=PATIENCE, trust_env=False).status_code == 401
+        httpx.post(url, content=b"", timeout=PATIENCE, trust_env=False)
 
     @property
     def page(self) -> str:
@@ -210,7 +211,8 @@ def story(short_dir: Path, buildah: Client, podman: Client, tmp_path: Path) -> I
     if told.registry.alive:
         told.registry.kill()
     if told.receiver.alive:
-        told.settle()
+        with contextlib.suppress(httpx.HTTPError):  # what a receiver that fails may answer
+            told.settle()
         told.receiver.kill()
     podman("rm", "--force", "--ignore", "site")
 
@@ -225,6 +227,7 @@ def _base_image(directory: Path, buildah: Client, podman: Client) -> None:
     subprocess.run(["gcc", "-O1", "-static", "-o", program, source], check=True)
     container = buildah("from", "scratch").strip()
     buildah("copy", "--chmod", "755", container, program, "/bin/httpd")
+    buildah("config", "--cmd", "httpd -f -h /", container)
     buildah("commit", "--quiet", "--rm", container, BASE)
 
     rootfs = directory / "rootfs.tar"

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from plugins.notify_webhook.tests.receiver import Receiver
+from tests.durability.disk import Disk
 from tests.durability.target import Target
-from tests.durability.test_kill_loop import seed
+from tests.durability.test_kill_loop import disk, seed
 from tests.fixtures.wire import OCI_MANIFEST
 
-__all__ = ["seed"]
+__all__ = ["disk", "seed"]
 
 CLIENTS = 4
 PATIENCE = 120.0
@@ -37,13 +38,14 @@ class Client(threading.Thread):
         target: What it speaks to.
         number: Names its repository.
         seed: Decides what it does.
+        deletes: Whether it deletes what it pushed, too.
 
     Attributes:
         acknowledged: What was answered with success.
         doubtful: What was asked for, and never answered.
     """
 
-    def __init__(self, target: Target, number: int, seed: str) -> None:
+    def __init__(self, target: Target, number: int, seed: str, *, deletes: bool) -> None:
         super().__init__(daemon=True)
         self.repository = f"team/app{number}"
         self.acknowledged: list[What] = []
@@ -53,6 +55,7 @@ class Client(threading.Thread):
         self._chance = random.Random(f"{seed}-{number}")
         self._ending = threading.Event()
         self._number = 0
+        self._deletes = deletes
 
     def run(self) -> None:
         """Work until told to end."""
@@ -90,6 +93,8 @@ class Client(threading.Thread):
         for tag in ("moving", f"v{self._number}"):
             if not self._ask("PUT", f"{manifests}/{tag}", payload, ("push", manifest, tag)):
                 return
+        if not self._deletes:
+            return
         if self._chance.random() < 0.3:
             tag = f"v{self._number}"
             self._ask("DELETE", f"{manifests}/{tag}", b"", ("delete", "", tag))
@@ -140,8 +145,15 @@ def _read(receiver: Receiver) -> Iterator[tuple[str, What]]:
                 )
 
 
-def torment(directory: Path, kills: int, seed: str) -> None:
-    """Kill a registry again and again while an endpoint comes and goes; then count."""
+def torment(directory: Path, kills: int, seed: str, disk: Disk | None = None) -> None:
+    """Kill a registry again and again while an endpoint comes and goes; then count.
+
+    Args:
+        directory: For logs, and without a disk for its data.
+        kills: How often at least.
+        seed: For all choices.
+        disk: Where its data lies; its power is cut as well.
+    """
     chance = random.Random(seed)
     receiver = Receiver(directory / "receiver").start()
     endpoint = {
@@ -152,9 +164,12 @@ def torment(directory: Path, kills: int, seed: str) -> None:
         "ignore": {"actions": ["pull"]},
     }
     config = {"notifications": {"endpoints": [endpoint]}}
-    target = Target(directory / "registry", chance, config=config)
+    target = Target(directory / "registry", chance, disk, config=config)
     ways = [target.kill_worker] * 6 + [target.kill_server] * 3 + [target.kill_supervisor]
-    clients = [Client(target, number, seed) for number in range(CLIENTS)]
+    if disk is not None:
+        ways = [target.kill_worker, *[target.cut_power] * 3]
+    # What is undone by another request at the moment of a power cut may be told as undone only.
+    clients = [Client(target, number, seed, deletes=disk is None) for number in range(CLIENTS)]
     began = time.monotonic()
     try:
         for client in clients:
@@ -230,6 +245,15 @@ def _wait_for(receiver: Receiver, acknowledged: list[What]) -> list[What]:
 
 def test_killed_processes_tell_of_all_they_acknowledged(tmp_path: Path, seed: str) -> None:
     torment(tmp_path, 8, seed)
+
+
+def test_a_power_cut_leaves_nothing_untold(tmp_path: Path, disk: Disk, seed: str) -> None:
+    torment(tmp_path, 4, seed, disk)
+
+
+@pytest.mark.soak
+def test_60_power_cuts_leave_nothing_untold(tmp_path: Path, disk: Disk, seed: str) -> None:
+    torment(tmp_path, 80, seed, disk)
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import string
 from collections import defaultdict
 from typing import Any
@@ -80,11 +81,12 @@ def test_a_record_comes_back_as_it_was(record: Record) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_groups_keep_order_and_bounds(found: list[Record], limit: int, size: int) -> None:
     groups = list(in_groups(found, limit=limit, size=size))
-    assert [record for group in groups for record in group] == found
-    for group in groups:
+    assert [record for group, _ in groups for record in group] == found
+    for group, data in groups:
         assert 0 < len(group) <= limit
-        assert len(group) == 1 or len(encode_all(group)) <= size
-        assert list(decode_all(encode_all(group))) == group
+        assert len(group) == 1 or len(data) <= size
+        assert list(decode_all(data)) == group
+        assert encode_all(group) == data
 
 
 @given(st.binary(max_size=200) | texts.map(str.encode) | records().map(lambda r: r.encode()[:-1]))
@@ -246,3 +248,17 @@ TestLanes.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 def test_events_are_counted_without_being_read() -> None:
     record = Record(tuple(_event("a", number) for number in range(3)), 5)
     assert count([record, record]) == 6
+
+
+@given(st.text("ab/*?", max_size=8), st.text("ab/", max_size=8))
+def test_patterns_mean_what_a_regular_expression_means(pattern: str, name: str) -> None:
+    pieces = re.split(r"(\*\*|\*|\?)", pattern)
+    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = "".join(wild.get(piece, re.escape(piece)) for piece in pieces)
+    found = Filter(Subscription(repositories=(pattern,))).wants(_event(name, 0))
+    assert found == (re.fullmatch(expression, name) is not None)
+
+
+def test_a_pattern_with_many_stars_takes_no_time() -> None:
+    hard = Filter(Subscription(repositories=("**a" * 60 + "b",)))
+    assert not hard.wants(_event("a" * 250, 0))

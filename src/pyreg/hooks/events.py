@@ -118,7 +118,8 @@ class Subscription:
     Attributes:
         actions: Only these; empty means all.
         repositories: Only those whose name matches one of these patterns, in which `*` stands
-            for anything within a component and `**` for anything; empty means all.
+            for anything within a component, `**` for anything and `?` for one character; empty
+            means all.
         ignored_actions: None of these.
         ignored_media_types: Nothing whose target has one of these.
         references: Whether events of manifests list what they refer to.

@@ -12,7 +12,9 @@ from pyreg.content.committed import committed
 from pyreg.errors import ObjectNotFound, PreconditionFailed, StorageError
 from pyreg.hooks.storage import ABSENT, ANY, Condition, Match, StorageDriver
 from pyreg.outbox import places
+from pyreg.outbox.lease import read_state
 from pyreg.outbox.patience import jittered
+from pyreg.outbox.process import has_ended, this_process
 from pyreg.outbox.queues import Queues
 from pyreg.outbox.record import Record, decode_all
 
@@ -23,8 +25,8 @@ class Adopter:
     """Takes over the intents of processes that show no sign of life.
 
     As with a lease, no clocks are compared: a process is dead when its heartbeat was not seen
-    to change for `silence` seconds. To take one for dead that lives costs nothing but events
-    that come twice, under the same id.
+    to change for `silence` seconds, or when it is seen to have ended. To take one for dead that
+    lives costs nothing but events that come twice, under the same id.
 
     Args:
         driver: Where the intents and the registry's content are.
@@ -101,12 +103,13 @@ class Adopter:
             sign = (found.info.etag, found.data)
             known = self._seen.get(writer)
             if known is None or known[0] != sign:
-                self._seen[writer] = (sign, now)
-                return False
-            if now - known[1] < self._silence:
+                known = self._seen[writer] = (sign, now)
+            ended = has_ended(read_state(found.data).get("process"))
+            if now - known[1] < self._silence and not ended:
                 return False
             condition = ANY if found.info.etag is None else Match(found.info.etag)
-        claim = json.dumps({"adopter": self._writer, "at": now}).encode("ascii")
+        said = {"adopter": self._writer, "process": this_process(), "at": now}
+        claim = json.dumps(said).encode("ascii")
         try:
             await self._driver.put(key, claim, when=condition, durable=False)
         except PreconditionFailed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from pyreg.hooks.events import Action, Event, Subscription
 from pyreg.outbox.record import Record
 
-_WILD = re.compile(r"\*\*|\*|\?")
+_WILD = re.compile(r"(\*\*|\*|\?)")
+_STARS = ("*", "**")
 
 
 class Filter:
@@ -36,7 +37,7 @@ class Filter:
         return (
             self.hears_of(event.action)
             and event.target.media_type not in self._subscription.ignored_media_types
-            and self._named(event.repository) is not None
+            and self._named(event.repository)
         )
 
     def apply(self, records: Iterable[Record]) -> list[Record]:
@@ -53,16 +54,40 @@ def unreferenced(record: Record) -> Record:
     return replace(record, events=tuple(replace(event, references=()) for event in record.events))
 
 
-def _matcher(patterns: Iterable[str]) -> Callable[[str], re.Match[str] | None]:
-    expression = "|".join(map(_expression, patterns)) or ".*"
-    return re.compile(expression).fullmatch
+def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    compiled = [_WILD.split(pattern) for pattern in patterns]
+    if not compiled:
+        return lambda name: True
+    return lambda name: any(_matches(parts, name) for parts in compiled)
 
 
-def _expression(pattern: str) -> str:
-    parts = []
-    at = 0
-    for wild in _WILD.finditer(pattern):
-        parts.append(re.escape(pattern[at : wild.start()]))
-        parts.append({"**": ".*", "*": "[^/]*", "?": "[^/]"}[wild[0]])
-        at = wild.end()
-    return "".join([*parts, re.escape(pattern[at:])])
+def _matches(parts: Sequence[str], name: str) -> bool:
+    """Whether a name matches a pattern.
+
+    Clients choose the names. So all ways through the pattern are gone at once, which takes time
+    for each character by the length of the pattern; a regular expression could take for ever.
+    """
+    steps: list[str] = []
+    for part in parts:
+        steps += [part] if _WILD.fullmatch(part) else part
+    here = _skipped(steps, {0})
+    for character in name:
+        there: set[int] = set()
+        for at in here:
+            step = steps[at] if at < len(steps) else ""
+            if step == "**" or (step == "*" and character != "/"):
+                there.add(at)
+            elif step == character or (step == "?" and character != "/"):
+                there.add(at + 1)
+        here = _skipped(steps, there)
+    return len(steps) in here
+
+
+def _skipped(steps: Sequence[str], places: set[int]) -> set[int]:
+    """These places, and those behind stars that stand for nothing."""
+    found = set(places)
+    for at in sorted(places):
+        while at < len(steps) and steps[at] in _STARS:
+            at += 1
+            found.add(at)
+    return found

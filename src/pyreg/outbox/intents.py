@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import secrets
 import socket
 import time
@@ -15,6 +14,7 @@ from pyreg.errors import StorageError
 from pyreg.hooks.storage import StorageDriver
 from pyreg.outbox import places
 from pyreg.outbox.groups import GroupWriter, Line
+from pyreg.outbox.process import this_process
 from pyreg.outbox.record import Record
 
 log = logging.getLogger("pyreg.events")
@@ -157,7 +157,7 @@ class Intents:
 
     async def _show(self) -> None:
         began = asyncio.get_running_loop().time()
-        shown = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        shown = {"host": socket.gethostname(), "process": this_process(), "time": time.time()}
         data = json.dumps(shown).encode("ascii")
         await self._driver.put(places.alive(self.writer), data, durable=False)
         self._shown = began

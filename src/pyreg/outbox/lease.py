@@ -9,6 +9,7 @@ from typing import Any
 
 from pyreg.errors import ObjectNotFound, PreconditionFailed
 from pyreg.hooks.storage import ABSENT, ANY, Condition, Match, ObjectInfo, StorageDriver
+from pyreg.outbox.process import has_ended, this_process
 
 RENEWALS = 3
 """How often a lease is renewed in the time after which it counts as abandoned."""
@@ -22,7 +23,7 @@ class Lease:
     """One process's side of a lease.
 
     Clocks of different machines are never compared: a lease is abandoned when whoever wants it
-    has not seen it change for `silence` seconds.
+    has not seen it change for `silence` seconds, or sees that its holder has ended.
 
     Args:
         driver: Where it is.
@@ -60,7 +61,9 @@ class Lease:
         assert found is not None
         if self._seen is None or self._seen != (found.info.etag, found.data):
             self._seen, self._since = (found.info.etag, found.data), began
-        if read_state(found.data).get("holder") and began - self._since < self._silence:
+        state = read_state(found.data)
+        held = state.get("holder") and not has_ended(state.get("process"))
+        if held and began - self._since < self._silence:
             return False
         return await self._take(_condition(found.info), began)
 
@@ -105,7 +108,7 @@ class Lease:
 
     def _said(self, state: Mapping[str, Any]) -> bytes:
         # The time makes it different from what was there, whatever else is the same.
-        said = {**state, "holder": self._holder, "at": _now()}
+        said = {**state, "holder": self._holder, "process": this_process(), "at": _now()}
         return json.dumps(said).encode("ascii")
 
 

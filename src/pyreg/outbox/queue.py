@@ -82,9 +82,9 @@ class Queue:
         Returns:
             The next number.
         """
-        for group in in_groups(records, limit=MOST, size=SIZE):
+        for group, data in in_groups(records, limit=MOST, size=SIZE):
             key = places.queued(self.name, group[0].time, writer, number, count(group))
-            await self._driver.put(key, encode_all(group))
+            await self._driver.put(key, data)
             number += 1
         return number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pyreg.hooks.events import Descriptor, Event, RequestInfo
@@ -14,6 +14,7 @@ MAX_REFERENCES = 2 * 1024 * 1024
 
 _DESCRIPTOR = tuple(field.name for field in fields(Descriptor))
 _EVENT = tuple(field.name for field in fields(Event))
+_REQUEST = tuple(field.name for field in fields(RequestInfo))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Record:
         document["time"] = self.time
         if len(self.events) > 1:
             document["also"] = [[event.id, event.tag, event.kind] for event in self.events[1:]]
-        if len(json.dumps(document.get("references", ()))) > MAX_REFERENCES:
+        if self.events[0].references and len(json.dumps(document["references"])) > MAX_REFERENCES:
             del document["references"]
         return json.dumps(document, separators=(",", ":")).encode("ascii")
 
@@ -83,8 +84,10 @@ def decode_all(data: bytes) -> Iterator[Record]:
     return (decode(line) for line in data.splitlines() if line)
 
 
-def in_groups(records: Iterable[Record], *, limit: int, size: int) -> Iterator[list[Record]]:
-    """Records in groups that fit into an object each.
+def in_groups(
+    records: Iterable[Record], *, limit: int, size: int
+) -> Iterator[tuple[list[Record], bytes]]:
+    """Records in groups that fit into an object each, with that object.
 
     Args:
         records: In their order.
@@ -92,16 +95,18 @@ def in_groups(records: Iterable[Record], *, limit: int, size: int) -> Iterator[l
         size: Bytes in a group, unless it has a single record.
     """
     group: list[Record] = []
+    lines: list[bytes] = []
     held = 0
     for record in records:
-        length = len(record.encode()) + 1
-        if group and (len(group) >= limit or held + length > size):
-            yield group
-            group, held = [], 0
+        line = record.encode() + b"\n"
+        if group and (len(group) >= limit or held + len(line) > size):
+            yield group, b"".join(lines)
+            group, lines, held = [], [], 0
         group.append(record)
-        held += length
+        lines.append(line)
+        held += len(line)
     if group:
-        yield group
+        yield group, b"".join(lines)
 
 
 def count(records: Sequence[Record]) -> int:
@@ -118,7 +123,8 @@ def _plain(event: Event) -> dict[str, Any]:
     document = {name: getattr(event, name) for name in _EVENT}
     document["target"] = _descriptor(event.target)
     document["references"] = [_descriptor(item) for item in event.references]
-    document["request"] = {name: value for name, value in asdict(event.request).items() if value}
+    request = event.request
+    document["request"] = {name: value for name in _REQUEST if (value := getattr(request, name))}
     document["source"] = list(event.source)
     return document
 

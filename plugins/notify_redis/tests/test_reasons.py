@@ -187,6 +187,9 @@ async def test_the_user_may_not(start: Start) -> None:
         async with opened(**options) as sink:
             await sink.deliver(pushes(2))
             assert STREAM in await sink.test(pushes(1)[0])
+        await client.execute_command("ACL SETUSER ann +select")
+        async with opened(**options, db=1) as sink:
+            await sink.deliver(pushes(1))
 
 
 async def test_it_is_busy(start: Start) -> None:

@@ -10,6 +10,7 @@ from pyreg.content import layout
 from pyreg.content.digest import CANONICAL, Digest
 from pyreg.content.hashing import in_pieces
 from pyreg.content.journal import Caller
+from pyreg.content.listing import entries
 from pyreg.content.media_types import OCTETS
 from pyreg.content.store import SMALL_BLOB, Store
 from pyreg.content.uploads import Uploads
@@ -189,15 +190,11 @@ class Blobs:
 
     async def list(self) -> AsyncIterator[Digest]:
         """Every blob of the repository, by algorithm and digits."""
-        after: str | None = ""
         prefix = layout.layers(self._name)
-        while after is not None:
-            page = await self._store.driver.list(prefix, after=after)
-            for entry in page.entries:
-                digest = layout.parse_link(prefix, entry.key)
-                if digest is not None:
-                    yield digest
-            after = page.after
+        async for entry in entries(self._store.driver, prefix):
+            digest = layout.parse_link(prefix, entry.key)
+            if digest is not None:
+                yield digest
 
     def pulled(self, blob: Blob) -> None:
         """Tell the journal that a client reads the blob."""

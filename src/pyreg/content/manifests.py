@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pyreg.content import layout, tags
 from pyreg.content.digest import Digest, same
 from pyreg.content.journal import Caller
+from pyreg.content.listing import entries
 from pyreg.content.manifest import Manifest, parse
 from pyreg.content.names import check_tag, parse_reference
 from pyreg.content.referrers import Referrers
@@ -250,14 +251,10 @@ class Manifests:
     async def list(self) -> AsyncIterator[Digest]:
         """Every manifest of the repository, by algorithm and digits."""
         prefix = layout.revisions(self._name)
-        after: str | None = ""
-        while after is not None:
-            page = await self._store.driver.list(prefix, after=after)
-            for entry in page.entries:
-                digest = layout.parse_link(prefix, entry.key)
-                if digest is not None:
-                    yield digest
-            after = page.after
+        async for entry in entries(self._store.driver, prefix):
+            digest = layout.parse_link(prefix, entry.key)
+            if digest is not None:
+                yield digest
 
     async def _check_expected(
         self,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from pyreg.content.committed import committed
+from pyreg.content.listing import entries
 from pyreg.errors import ObjectNotFound, PreconditionFailed, StorageError
 from pyreg.hooks.storage import ABSENT, ANY, Condition, Match, StorageDriver
 from pyreg.outbox import places
@@ -81,13 +82,9 @@ class Adopter:
                 await self._adopt(writer)
 
     async def _writers(self) -> AsyncIterator[str]:
-        after: str | None = ""
-        while after is not None:
-            page = await self._driver.list(places.WRITERS, delimiter="/", after=after)
-            for entry in page.entries:
-                if entry.info is None:
-                    yield entry.key[len(places.WRITERS) : -1]
-            after = page.after
+        async for entry in entries(self._driver, places.WRITERS, delimiter="/"):
+            if entry.info is None:
+                yield entry.key[len(places.WRITERS) : -1]
 
     async def _claim(self, writer: str) -> bool:
         """Become the one who takes over; False if the process lives, or another was faster."""
@@ -130,8 +127,7 @@ class Adopter:
                 if found is not None:
                     happened.append(found)
             await self._queues.put(happened)
-        async for key in self._keys(places.commits(writer)):
-            keys.append(key)
+        keys += [entry.key async for entry in entries(self._driver, places.commits(writer))]
         await self._driver.delete_many(keys)
         await self._driver.delete(places.alive(writer))
         self._seen.pop(writer, None)
@@ -149,8 +145,8 @@ class Adopter:
         return replace(record, events=events) if events else None
 
     async def _marks(self, writer: str) -> AsyncIterator[tuple[str, int]]:
-        async for key in self._keys(places.commits(writer)):
-            for line in (await self._data(key)).splitlines():
+        async for entry in entries(self._driver, places.commits(writer)):
+            for line in (await self._data(entry.key)).splitlines():
                 try:
                     name, time = json.loads(line)
                 except ValueError:  # torn when power failed: then the store is asked
@@ -158,21 +154,14 @@ class Adopter:
                 yield name, time
 
     async def _intents(self, writer: str) -> AsyncIterator[tuple[str, list[Record]]]:
-        async for key in self._keys(places.intents(writer)):
+        async for entry in entries(self._driver, places.intents(writer)):
+            key = entry.key
             try:
                 yield key, list(decode_all(await self._data(key)))
             except ValueError as error:
                 # Maybe a later version can read it: it stays, and is told once.
                 self._damaged.add(writer)
                 log.error("%s is damaged, and passed over: %s", key, error)
-
-    async def _keys(self, prefix: str) -> AsyncIterator[str]:
-        after: str | None = ""
-        while after is not None:
-            page = await self._driver.list(prefix, after=after)
-            for entry in page.entries:
-                yield entry.key
-            after = page.after
 
     async def _data(self, key: str) -> bytes:
         try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pyreg.content.listing import entries
 from pyreg.errors import ObjectNotFound
 from pyreg.hooks.events import Event
 from pyreg.hooks.storage import StorageDriver
@@ -147,13 +148,9 @@ class Inspection:
         return Overview(shown, bool(name), waiting, oldest, dead, state)
 
     async def _places(self) -> AsyncIterator[str]:
-        after: str | None = ""
-        while after is not None:
-            page = await self._driver.list(places.SINKS, delimiter="/", after=after)
-            for entry in page.entries:
-                if entry.info is None:
-                    yield entry.key
-            after = page.after
+        async for entry in entries(self._driver, places.SINKS, delimiter="/"):
+            if entry.info is None:
+                yield entry.key
 
 
 def _without(record: Record, ids: Collection[str]) -> Record | None:

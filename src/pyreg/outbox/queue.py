@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from pyreg.content.listing import entries
 from pyreg.errors import ObjectNotFound
 from pyreg.hooks.events import Event
 from pyreg.hooks.storage import StorageDriver
@@ -90,14 +91,10 @@ class Queue:
 
     async def segments(self) -> AsyncIterator[Segment]:
         """What is in the queue, the oldest first."""
-        after: str | None = ""
-        while after is not None:
-            page = await self._driver.list(places.queue(self.name), after=after)
-            for entry in page.entries:
-                found = places.read_queued(entry.key)
-                if found is not None:
-                    yield Segment(entry.key, *found)
-            after = page.after
+        async for entry in entries(self._driver, places.queue(self.name)):
+            found = places.read_queued(entry.key)
+            if found is not None:
+                yield Segment(entry.key, *found)
 
     async def read(self, segment: Segment) -> tuple[list[Record], int] | None:
         """The records of a segment and their bytes; None if it is gone, or damaged.
@@ -143,12 +140,8 @@ class Queue:
 
     async def dead_keys(self) -> AsyncIterator[str]:
         """The keys of the dead letters, the oldest first."""
-        after: str | None = ""
-        while after is not None:
-            page = await self._driver.list(places.dead(self.name), after=after)
-            for entry in page.entries:
-                yield entry.key
-            after = page.after
+        async for entry in entries(self._driver, places.dead(self.name)):
+            yield entry.key
 
     async def read_dead(self, key: str) -> DeadLetter | None:
         """A dead letter; None if it is gone or damaged."""

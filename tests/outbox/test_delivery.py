@@ -208,7 +208,8 @@ async def test_one_process_delivers_at_a_time_and_another_takes_over(
     driver: InMemoryStorage, boxes: Boxes
 ) -> None:
     sinks = [Collects(batch=1) for _ in range(3)]
-    crew = [outbox(driver, sink) for sink in sinks]
+    # Long enough that nobody is taken for dead on a busy machine.
+    crew = [outbox(driver, sink, silence=5.0) for sink in sinks]
     for box in crew:
         await box.start()
     for number in range(30):

@@ -95,22 +95,25 @@ class Client(threading.Thread):
                 return
         if not self._deletes:
             return
+        tags = ["moving", f"v{self._number}"]
         if self._chance.random() < 0.3:
-            tag = f"v{self._number}"
-            self._ask("DELETE", f"{manifests}/{tag}", b"", ("delete", "", tag))
+            tag = tags.pop()
+            if not self._ask("DELETE", f"{manifests}/{tag}", b"", ("delete", "", tag)):
+                return
         if self._chance.random() < 0.2:
-            self._ask("DELETE", f"{manifests}/{manifest}", b"", ("delete", manifest, ""))
+            gone = [("delete", manifest, ""), *(("delete", "", tag) for tag in tags)]
+            if not self._ask("DELETE", f"{manifests}/{manifest}", b"", *gone):
+                return
         if self._chance.random() < 0.2:
             self._ask("DELETE", f"{path}/{digest}", b"", ("delete", digest, ""))
 
-    def _ask(self, method: str, path: str, body: bytes, what: tuple[str, str, str]) -> bool:
-        action, digest, tag = what
-        event = (action, self.repository, digest, tag)
+    def _ask(self, method: str, path: str, body: bytes, *what: tuple[str, str, str]) -> bool:
+        events = [(action, self.repository, digest, tag) for action, digest, tag in what]
         connection = HTTPConnection(self._target.registry.address, timeout=30)
         try:
             connection.connect()
             # Noted before: an event may arrive before the answer.
-            self.doubtful.add(event)
+            self.doubtful.update(events)
             kind = OCI_MANIFEST if "/manifests/" in path else "application/octet-stream"
             connection.request(method, path, body, {"Content-Type": kind})
             answer = connection.getresponse()
@@ -121,8 +124,8 @@ class Client(threading.Thread):
             # A worker that dies may leave another with half of what it had in hand.
             self.trouble.append(f"{method} {path}: {answer.status} {said[:200]!r}")
             return False
-        self.acknowledged.append(event)
-        self.doubtful.discard(event)
+        self.acknowledged += events
+        self.doubtful.difference_update(events)
         return True
 
 

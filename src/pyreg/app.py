@@ -263,9 +263,13 @@ class Registry:
             await self._close()
 
     async def _close(self) -> None:
-        await self._outbox.stop()
-        await self.participants.shutdown()
-        await self.driver.close()
+        try:
+            await self._outbox.stop()
+        finally:
+            try:
+                await self.participants.shutdown()
+            finally:
+                await self.driver.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -83,6 +83,7 @@ def test_an_operator_finds_out_and_sends_again(stage: Stage) -> None:
     assert len(stage.until_listed(2, "never")) == 2
     assert stage.until_listed(0, "well") == []
 
+    until(lambda: "in a row" in stage.run("list"), seconds=30, what="the state")
     rows = stage.run("list").splitlines()
     assert rows[0].split() == ["ENDPOINT", "WAITING", "OLDEST", "DEAD", "STATE"]
     cells = {row.split()[0]: row.split() for row in rows[1:]}

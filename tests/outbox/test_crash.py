@@ -101,8 +101,10 @@ async def test_what_was_done_but_not_acknowledged_is_told(
 ) -> None:
     first = outbox(driver, Collects())
     await first.start()
+    under_way = []  # kept: what is thrown away in the middle is looked at at once
     for operation in (push_of("a", 1), tagging("a", 2, "v1", "v2")):
         writing = first.writing(operation, NOBODY)
+        under_way.append(writing)
         intent = await writing.__aenter__()
         await intent.recorded()
         await make_visible(driver, operation)

@@ -203,19 +203,30 @@ class LanesMachine(RuleBasedStateMachine):
         self.left |= {id(origin) for origin in empty}
 
     @rule(data=st.data())
-    def drop(self, data: st.DataObject) -> None:
+    def forget(self, data: st.DataObject) -> None:
         if not self.origins:
             return
         origin = data.draw(st.sampled_from(self.origins))
-        busy = {item.event.repository for batch in self.under_way for item in batch.waiting}
-        gone = {
-            item.event.id
-            for item in self.lanes
-            if item.origin is origin and item.event.repository not in busy
-        }
-        self.lanes.without({origin})
+        busy = {item.event.id for batch in self.under_way for item in batch.waiting}
+        gone = {item.event.id for item in self.lanes if item.origin is origin} - busy
+        empty = self.lanes.without([origin])
+        assert origin.gone
+        self.left |= {id(each) for each in empty}
         for repository in "abc":
             self.model[repository] = [id for id in self.model[repository] if id not in gone]
+
+    @rule(before=st.integers(0, 60), most=st.integers(1, 3), twice=st.booleans())
+    def give_up(self, before: int, most: int, twice: bool) -> None:
+        found = self.lanes.overdue(before, most)
+        assert len(found) <= most
+        for item in found:
+            repository = item.event.repository
+            assert item.time < before
+            assert self.model[repository][0] == item.event.id
+            self.left |= {id(each) for each in self.lanes.drop(item)}
+            self.model[repository].pop(0)
+            if twice:  # two deliveries that fail at one moment
+                assert self.lanes.drop(item) == []
 
     @invariant()
     def nothing_is_lost(self) -> None:

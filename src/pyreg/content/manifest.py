@@ -7,6 +7,7 @@ schema 2. The bytes are kept as they came; what is decoded here only decides abo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,9 @@ def sniff(payload: bytes) -> str:
 def _decode(payload: bytes) -> Any:
     try:
         text = payload.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction
+        )
     except RecursionError:
         raise _invalid("nested too deeply") from None
     except ValueError as error:
@@ -140,6 +143,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"the key {key[:64]!r} stands twice in one object")
             seen.add(key)
     return document
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:32]} is too large a number")
+    return value
 
 
 def _constant(name: str) -> Any:

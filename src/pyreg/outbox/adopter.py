@@ -22,6 +22,9 @@ from pyreg.outbox.record import Record, decode_all
 log = logging.getLogger("pyreg.events")
 
 
+_TOGETHER = 500  # records that come to the queues together
+
+
 class Adopter:
     """Takes over the intents of processes that show no sign of life.
 
@@ -78,21 +81,26 @@ class Adopter:
         for known in set(self._seen) - writers:
             del self._seen[known]
         for writer in sorted(writers - self._damaged):
-            if await self._claim(writer):
-                await self._adopt(writer)
+            claim = await self._claim(writer)
+            if claim is not None:
+                try:
+                    await self._adopt(writer, claim)
+                except PreconditionFailed:
+                    # It lives, or another process was faster; what was told is told again, at
+                    # the most.
+                    log.info("what %s has left is not taken over", writer)
 
     async def _writers(self) -> AsyncIterator[str]:
         async for entry in entries(self._driver, places.WRITERS, delimiter="/"):
             if entry.info is None:
                 yield entry.key[len(places.WRITERS) : -1]
 
-    async def _claim(self, writer: str) -> bool:
-        """Become the one who takes over; False if the process lives, or another was faster."""
+    async def _claim(self, writer: str) -> _Claim | None:
+        """Become the one who takes over; None if the process lives, or another was faster."""
         now = asyncio.get_running_loop().time()
-        key = places.alive(writer)
         condition: Condition
         try:
-            found = await self._driver.get(key)
+            found = await self._driver.get(places.alive(writer))
         except ObjectNotFound:  # it has stopped in order, or was taken over halfway
             condition = ABSENT
         else:
@@ -103,31 +111,43 @@ class Adopter:
                 known = self._seen[writer] = (sign, now)
             ended = has_ended(read_state(found.data).get("process"))
             if now - known[1] < self._silence and not ended:
-                return False
+                return None
             condition = ANY if found.info.etag is None else Match(found.info.etag)
-        said = {"adopter": self._writer, "process": this_process(), "at": now}
-        claim = json.dumps(said).encode("ascii")
+        claim = _Claim(self._driver, places.alive(writer), self._writer, condition)
         try:
-            await self._driver.put(key, claim, when=condition, durable=False)
+            await claim.renew()
         except PreconditionFailed:
-            return False
-        return True
+            return None
+        return claim
 
-    async def _adopt(self, writer: str) -> None:
+    async def _adopt(self, writer: str, claim: _Claim) -> None:
+        """Tell of what has happened, in the order of the intents.
+
+        Raises:
+            PreconditionFailed: the claim does not stand any more.
+            StorageError: the store does not answer.
+        """
         marks = {key: time async for key, time in self._marks(writer)}
         keys: list[str] = []
+        happened: list[Record] = []
         told = dropped = 0
         async for key, records in self._intents(writer):
             keys.append(key)
-            happened: list[Record] = []
             for record in records:
                 found = await self._happened(record, marks.get(record.id))
                 told += len(found.events) if found else 0
                 dropped += len(record.events) - (len(found.events) if found else 0)
                 if found is not None:
                     happened.append(found)
-            await self._queues.put(happened)
+            if claim.age > self._silence / 3:
+                await claim.renew()
+            if len(happened) >= _TOGETHER:
+                await self._queues.put(happened)
+                happened = []
+        await self._queues.put(happened)
         keys += [entry.key async for entry in entries(self._driver, places.commits(writer))]
+        # A process that has only stood still goes on with what is here.
+        await claim.renew()
         await self._driver.delete_many(keys)
         await self._driver.delete(places.alive(writer))
         self._seen.pop(writer, None)
@@ -169,3 +189,32 @@ class Adopter:
         except ObjectNotFound:
             return b""
         return found.data if found is not None else b""
+
+
+class _Claim:
+    """What keeps other processes from taking over the same."""
+
+    def __init__(self, driver: StorageDriver, key: str, adopter: str, condition: Condition) -> None:
+        self._driver = driver
+        self._key = key
+        self._adopter = adopter
+        self._condition = condition
+        self._renewed = 0.0
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was renewed."""
+        return asyncio.get_running_loop().time() - self._renewed
+
+    async def renew(self) -> None:
+        """Show that somebody is at it.
+
+        Raises:
+            PreconditionFailed: the process lives, or another one is at it.
+        """
+        now = asyncio.get_running_loop().time()
+        said = {"adopter": self._adopter, "process": this_process(), "at": now}
+        data = json.dumps(said).encode("ascii")
+        info = await self._driver.put(self._key, data, when=self._condition, durable=False)
+        self._condition = ANY if info.etag is None else Match(info.etag)
+        self._renewed = now

@@ -20,7 +20,13 @@ from pyreg.outbox.window import Window
 
 log = logging.getLogger("pyreg.events")
 
-_EXPIRED = 200  # events that are given up in one go
+LEAVING = 5.0
+"""Seconds in which the queue is left in order, when another process is to go on."""
+
+CANCELLING = 1.0
+"""Seconds that a delivery has to end when it is called off."""
+
+_MOST_OVERDUE = 200  # events that are given up in one go
 
 
 class Dispatcher:
@@ -32,6 +38,7 @@ class Dispatcher:
         queue: What.
         lease: Who does it.
         poll: Seconds between two looks at an empty queue.
+        settling: See `Window`.
 
     Attributes:
         counts: How many events were delivered (`Successes`), how many deliveries of one failed
@@ -47,6 +54,7 @@ class Dispatcher:
         lease: Lease,
         *,
         poll: float,
+        settling: float,
     ) -> None:
         self.sink = sink
         self.counts: Counter[str] = Counter()
@@ -54,14 +62,15 @@ class Dispatcher:
         self._most = subscription.batch or sink.batch
         self._queue = queue
         self._lease = lease
-        self._poll = poll
+        self._poll, self._settling = poll, settling
         self._task: asyncio.Task[None] | None = None
+        self._trouble = ""
         self._set_up()
 
     def _set_up(self) -> None:
         """Begin with an empty memory."""
         self._lanes = Lanes()
-        self._window = Window(self._queue, self._lanes, poll=self._poll)
+        self._window = Window(self._queue, self._lanes, poll=self._poll, settling=self._settling)
         self._circuit = Circuit(self._subscription, _now)
         self._error = ""
 
@@ -69,6 +78,8 @@ class Dispatcher:
         """Begin to deliver, as soon as the lease is free."""
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._giving_up = asyncio.Lock()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:
@@ -83,8 +94,7 @@ class Dispatcher:
         self._stopping.set()
         self._wake.set()
         await asyncio.wait([self._task], timeout=patience)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await _ended([self._task], seconds=LEAVING + CANCELLING)
         self._task = None
 
     @property
@@ -107,11 +117,13 @@ class Dispatcher:
         while True:
             try:
                 if await self._lease.acquire():
-                    self._set_up()
+                    self._trouble = ""
                     await self._hold()
                     log.debug("%s: another process delivers from now on", self.sink.name)
             except StorageError as error:
-                log.warning("%s: the queue cannot be read: %s", self.sink.name, error)
+                known, self._trouble = self._trouble, str(error)
+                level = logging.DEBUG if known == self._trouble else logging.WARNING
+                log.log(level, "%s: nobody can deliver now: %s", self.sink.name, error)
             except Exception:
                 log.exception("%s: deliveries broke off, and begin anew", self.sink.name)
             if self._leaving:
@@ -125,22 +137,27 @@ class Dispatcher:
         renewing = asyncio.create_task(self._renew())
         delivering: set[asyncio.Task[None]] = set()
         try:
-            while not renewing.done() and not self._finished(delivering):
+            while not (renewing.done() or self._lease.expired or self._finished(delivering)):
                 if self._wake.is_set() or _now() >= self._window.due:
                     self._wake.clear()
-                    await self._window.load(at_once=self._leaving)
+                    await self._look()
                 self._begin(delivering)
-                await self._pause({renewing, *delivering})
+                await self._pause(renewing, delivering)
                 for task in [task for task in delivering if task.done()]:
                     delivering.discard(task)
                     task.result()
             if renewing.done():
                 renewing.result()
         finally:
-            for task in (renewing, *delivering):
-                task.cancel()
-            await asyncio.gather(renewing, *delivering, return_exceptions=True)
+            await _ended([renewing, *delivering])
             await asyncio.shield(self._leave())
+            self._set_up()
+
+    async def _look(self) -> None:
+        try:
+            await self._window.load(at_once=self._leaving)
+        except StorageError as error:
+            log.warning("%s: the queue cannot be read: %s", self.sink.name, error)
 
     def _finished(self, delivering: set[asyncio.Task[None]]) -> bool:
         if not self._leaving or delivering:
@@ -149,14 +166,18 @@ class Dispatcher:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._lease.interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lease.interval):
+                    await self._changed.wait()  # so that operators see it soon
+            self._changed.clear()
             try:
-                await self._lease.renew(self.state)
+                async with asyncio.timeout(self._lease.interval):
+                    await self._lease.renew(self.state)
             except LeaseLost:
                 log.warning("%s: another process has taken over", self.sink.name)
                 return
-            except StorageError as error:
-                log.warning("%s: the lease is not renewed: %s", self.sink.name, error)
+            except (StorageError, TimeoutError) as error:
+                log.warning("%s: the lease is not renewed: %r", self.sink.name, error)
                 if self._lease.expired:
                     return
 
@@ -165,35 +186,42 @@ class Dispatcher:
         if self._lease.expired:
             return
         try:
-            await self._window.leave()
-            await self._lease.release(self.state)
-        except StorageError as error:
-            log.warning("%s: some events may be delivered again: %s", self.sink.name, error)
+            async with asyncio.timeout(LEAVING):
+                try:
+                    await self._window.leave()
+                finally:
+                    await self._lease.release(self.state)
+        except (StorageError, TimeoutError) as error:
+            log.warning("%s: some events may be delivered again: %r", self.sink.name, error)
+
+    @property
+    def _at_once(self) -> int:
+        """Deliveries that may be under way: after a failure one, until one succeeds."""
+        return 1 if self._circuit.failures else self._subscription.concurrency
 
     # -- deliveries ----------------------------------------------------------------------
 
     def _begin(self, delivering: set[asyncio.Task[None]]) -> None:
         """Begin as many deliveries as may be under way."""
-        # After a failure one at a time, until one succeeds.
-        most = 1 if self._circuit.failures else self._subscription.concurrency
-        while len(delivering) < most and not self._circuit.wait:
+        while len(delivering) < self._at_once and not self._circuit.wait:
             batch = self._lanes.take(self._most, _now())
             if batch is None:
                 return
             delivering.add(asyncio.create_task(self._deliver(batch)))
 
-    async def _pause(self, tasks: set[asyncio.Task[None]]) -> None:
+    async def _pause(
+        self, renewing: asyncio.Task[None], delivering: set[asyncio.Task[None]]
+    ) -> None:
         """Return when there may be something to do."""
         now = _now()
         waits = [self._window.due - now]
-        if not len(tasks) > self._subscription.concurrency:
-            ready = self._lanes.wait(now)
-            if ready is not None and (len(tasks) == 1 or not self._circuit.failures):
-                waits.append(max(ready, self._circuit.wait))
+        ready = self._lanes.wait(now)
+        if ready is not None and len(delivering) < self._at_once:
+            waits.append(max(ready, self._circuit.wait))
         waking = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait(
-                {*tasks, waking},
+                {renewing, *delivering, waking},
                 timeout=max(0.0, min(waits)),
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -201,44 +229,58 @@ class Dispatcher:
             waking.cancel()
 
     async def _deliver(self, batch: Batch) -> None:
-        waiting = batch.waiting
-        events = [item.event for item in waiting]
+        lanes = self._lanes
+        try:
+            failure = await self._attempt(batch)
+        except asyncio.CancelledError:
+            if lanes is self._lanes:
+                lanes.returned(batch)
+            raise
+        if lanes is not self._lanes:
+            return  # it did not end when it was called off; somebody else goes on
+        if failure is not None:
+            await self._failed(batch, failure)
+            return
+        if self._circuit.open:
+            log.info("%s: deliveries succeed again", self.sink.name)
+            self._changed.set()
+        self._circuit.succeeded()
+        self._error = ""
+        self.counts["Successes"] += len(batch.waiting)
+        with suppress(StorageError):  # tried again with the next ones
+            await self._window.clear(lanes.delivered(batch))
+
+    async def _attempt(self, batch: Batch) -> DeliveryFailed | None:
+        """Deliver once. Returns what went wrong."""
+        events = [item.event for item in batch.waiting]
         try:
             async with asyncio.timeout(self._subscription.timeout or None):
                 await self.sink.deliver(events)
         except asyncio.CancelledError:
-            self._lanes.returned(batch)
-            raise
-        except TimeoutError:
-            seconds = f"{self._subscription.timeout:g} s"
-            await self._failed(batch, waiting, DeliveryFailed(f"no answer within {seconds}"))
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            reason = "the sink itself called it off"
         except DeliveryFailed as failure:
-            await self._failed(batch, waiting, failure, said=True)
+            self.counts["Failures"] += len(events)
+            return failure
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            await self._failed(batch, waiting, DeliveryFailed(reason))
+            if isinstance(error, TimeoutError) and self._subscription.timeout:
+                reason = f"no answer within {self._subscription.timeout:g} s"
         else:
-            if self._circuit.open:
-                log.info("%s: deliveries succeed again", self.sink.name)
-            self._circuit.succeeded()
-            self._error = ""
-            self.counts["Successes"] += len(events)
-            with suppress(StorageError):  # tried again with the next ones
-                await self._window.clear(self._lanes.delivered(batch))
+            return None
+        self.counts["Errors"] += len(events)
+        return DeliveryFailed(reason)
 
-    async def _failed(
-        self,
-        batch: Batch,
-        waiting: Sequence[Waiting],
-        failure: DeliveryFailed,
-        *,
-        said: bool = False,
-    ) -> None:
-        self.counts["Failures" if said else "Errors"] += len(waiting)
+    async def _failed(self, batch: Batch, failure: DeliveryFailed) -> None:
+        waiting = batch.waiting
         was_open = self._circuit.open
         if not failure.permanent:  # what is wrong with these events says nothing of the sink
             self._circuit.failed(failure.retry_after)
         self._error = failure.reason
+        if self._circuit.open and not was_open:
+            self._changed.set()
         for item in waiting:
             item.attempts += 1
         self._tell(waiting, failure, was_open=was_open)
@@ -255,7 +297,6 @@ class Dispatcher:
             await self._window.clear(done)
             if self._circuit.open:
                 await self._give_up_overdue()
-                await self._window.forget_dropped()
 
     def _is_hopeless(self, item: Waiting, failure: DeliveryFailed, *, alone: bool) -> bool:
         most, oldest = self._subscription.max_attempts, self._subscription.max_age
@@ -267,9 +308,10 @@ class Dispatcher:
         """Give up what became too old while the sink did not answer."""
         if self._subscription.max_age:
             before = time.time_ns() - int(self._subscription.max_age * 1e9)
-            for item in self._lanes.overdue(before, _EXPIRED):
-                if await self._bury(item, self._error):
-                    await self._window.clear(self._lanes.drop(item))
+            async with self._giving_up:  # other deliveries may fail at the same moment
+                for item in self._lanes.overdue(before, _MOST_OVERDUE):
+                    if self._lanes.rests(item) and await self._bury(item, self._error):
+                        await self._window.clear(self._lanes.drop(item))
 
     async def _bury(self, item: Waiting, reason: str) -> bool:
         try:
@@ -302,6 +344,15 @@ class Dispatcher:
     @property
     def _leaving(self) -> bool:
         return self._stopping.is_set()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], seconds: float = CANCELLING) -> None:
+    """Cancel tasks, and return when they have ended, or do not want to."""
+    for task in tasks:
+        task.cancel()
+    _, left = await asyncio.wait(tasks, timeout=seconds)
+    if left:
+        log.error("%d deliveries do not end when they are called off", len(left))
 
 
 def _now() -> float:

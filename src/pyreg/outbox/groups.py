@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from pyreg.errors import StorageError
 from pyreg.hooks.storage import StorageDriver
@@ -20,6 +21,10 @@ MOST = 500
 
 SIZE = 1024 * 1024
 """Bytes in one object, unless a single line has more."""
+
+
+PAUSE = 1.0
+"""Seconds before a deletion is tried again."""
 
 
 class Line:
@@ -94,6 +99,7 @@ class GroupWriter:
         self._garbage: list[str] = []
         self._writing: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     def add(self, data: bytes) -> Line:
         """Begin to write a line."""
@@ -112,11 +118,14 @@ class GroupWriter:
             if self._clearing is None:
                 self._clearing = asyncio.get_running_loop().create_task(self._clear())
 
-    async def stop(self) -> None:
-        """Return when nothing is under way any more."""
-        for task in (self._writing, self._clearing):
-            if task is not None:
-                await task
+    async def stop(self, patience: float) -> None:
+        """Return when nothing is under way any more, or after `patience` seconds."""
+        self._ending.set()
+        tasks = [task for task in (self._writing, self._clearing) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+        for task in tasks:
+            task.cancel()
 
     async def _write(self) -> None:
         try:
@@ -152,7 +161,12 @@ class GroupWriter:
                 try:
                     await self._driver.delete_many(keys, durable=False)
                 except StorageError as error:
-                    # What stays is looked at by whoever cleans up after this process.
-                    log.warning("%d records of events are left behind: %s", len(keys), error)
+                    log.warning("%d records of events are not deleted yet: %s", len(keys), error)
+                    self._garbage = keys + self._garbage
+                    if self._ending.is_set():
+                        return  # whoever cleans up after this process looks at them
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(PAUSE):
+                            await self._ending.wait()
         finally:
             self._clearing = None

@@ -88,14 +88,14 @@ class Inspection:
             How many there were.
         """
         queue = Queue(self._driver, name)
-        records = []
+        records = {}
         for key in keys:
             letter = await queue.read_dead(key)
             if letter is not None:
-                records.append(Record((letter.event,), time.time_ns()))
+                records[key] = Record((letter.event,), time.time_ns())
         if records:
-            self._number = await queue.put(records, self._writer, self._number)
-            await queue.forget(keys)
+            self._number = await queue.put([*records.values()], self._writer, self._number)
+            await queue.forget([*records])
         return len(records)
 
     async def drop(self, name: str, ids: Collection[str] | None) -> int:
@@ -121,10 +121,7 @@ class Inspection:
             records = read[0] if read else []
             kept = [left for record in records if (left := _without(record, ids))]
             if (gone := count(records) - count(kept)) > 0:
-                # Under another key: who has the old one in memory sees that it is gone.
-                if kept:
-                    self._number = await queue.put(kept, self._writer, self._number)
-                await queue.remove([segment])
+                await queue.replace(segment, kept)
                 dropped += gone
         return dropped
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import secrets
 import socket
 import time
 from functools import partial
 
-from pyreg.errors import StorageError
+from pyreg.errors import StorageError, StorageUnavailable
 from pyreg.hooks.storage import StorageDriver
 from pyreg.outbox import places
 from pyreg.outbox.groups import GroupWriter, Line
@@ -43,10 +44,16 @@ class Write:
     async def recorded(self) -> None:
         """See `pyreg.content.journal.Intent.recorded`."""
         await self._line.written()
-        if self._intents.lapsed:
-            # This process stood still, and others may have thrown the intent away.
-            self._line = await self._intents.again(self._line)
+        await self._keep()
         self.visible = True
+
+    async def _keep(self) -> None:
+        """Record it again, if this process stood still: others may have thrown it away."""
+        if self._intents.lapsed:
+            await self._intents.show()
+            self._line.release()
+            self._line = self._intents.line(self.record)
+            await self._line.written()
 
     async def committed(self) -> None:
         """Note that it has happened: from now on nobody has to look whether it has.
@@ -54,8 +61,9 @@ class Write:
         What was deleted again a moment later, by a request to another process, could not be
         found by looking.
         """
-        self._mark = self._intents.mark(self.record)
         try:
+            await self._keep()
+            self._mark = self._intents.mark(self.record)
             await self._mark.written()
         except StorageError as error:
             log.warning("a write is not marked as committed: %s", error)
@@ -83,12 +91,13 @@ class Intents:
         self.writer = f"{time.time_ns():x}{secrets.token_hex(4)}"
         self._driver = driver
         self._silence = silence
-        self._shown = -silence
+        self._shown = -math.inf
         self._showing = asyncio.Lock()
         self._lines = GroupWriter(driver, partial(places.intent, self.writer), durable=True)
         self._marks = GroupWriter(driver, partial(places.commit, self.writer), durable=False)
         self._beating: asyncio.Task[None] | None = None
         self._under_way = 0
+        self._stopped = False
 
     async def begin(self, record: Record) -> Write:
         """Begin to record that a write is meant to be.
@@ -96,32 +105,34 @@ class Intents:
         Raises:
             StorageError: nothing can be recorded.
         """
+        # Before the first intent: those of a process that shows no sign of life are taken over
+        # at once.
+        await self.show()
+        if self._stopped:
+            raise StorageUnavailable("the registry stops")
         if self._beating is None:
-            async with self._showing:
-                if self._beating is None:
-                    # Before the first intent: those of a process that shows no sign of life
-                    # are taken over at once.
-                    await self._show()
-                    self._beating = asyncio.create_task(self._beat())
+            self._beating = asyncio.create_task(self._beat())
         self._under_way += 1
-        return Write(self, record, self._lines.add(record.encode()))
+        return Write(self, record, self.line(record))
 
     @property
     def lapsed(self) -> bool:
         """Whether others may take this process for dead."""
         return asyncio.get_running_loop().time() - self._shown > self._silence
 
-    async def again(self, line: Line) -> Line:
-        """Write a line that others may have deleted once more, and wait for it.
+    async def show(self) -> None:
+        """Give a sign of life, unless another write just has.
 
         Raises:
             StorageError: it cannot be written.
         """
-        await self._show()
-        line.release()
-        line = self._lines.add(line.data)
-        await line.written()
-        return line
+        async with self._showing:
+            if self.lapsed:
+                await self._show()
+
+    def line(self, record: Record) -> Line:
+        """Begin to write a record."""
+        return self._lines.add(record.encode())
 
     def mark(self, record: Record) -> Line:
         """Begin to write that a record is committed."""
@@ -131,20 +142,21 @@ class Intents:
         """One of the writes is settled."""
         self._under_way -= 1
 
-    async def stop(self) -> None:
-        """Leave what is not settled to another process."""
+    async def stop(self, patience: float) -> None:
+        """Leave what is not settled to another process; takes about `patience` seconds at most."""
+        self._stopped = True
         if self._beating is None:
             return
         self._beating.cancel()
         await asyncio.gather(self._beating, return_exceptions=True)
-        self._beating = None
-        await self._lines.stop()
-        await self._marks.stop()
+        await self._lines.stop(patience / 2)
+        await self._marks.stop(patience / 2)
         if self._under_way:
             log.warning("%d writes are left for another process to tell of", self._under_way)
         try:
-            await self._driver.delete(places.alive(self.writer), durable=False)
-        except StorageError as error:
+            async with asyncio.timeout(patience):
+                await self._driver.delete(places.alive(self.writer), durable=False)
+        except (StorageError, TimeoutError) as error:
             log.warning("%s is left behind: %s", places.alive(self.writer), error)
 
     async def _beat(self) -> None:

@@ -7,8 +7,8 @@ need not wait for each other.
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from pyreg.hooks.events import Event
@@ -24,12 +24,14 @@ class Loaded:
         size: Its bytes.
         left: How many of its events are still to be delivered.
         touched: Whether some of them have been.
+        gone: Whether it was not in the queue any more, when that was last looked at.
     """
 
     segment: Segment
     size: int
     left: int = 0
     touched: bool = False
+    gone: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -179,30 +181,43 @@ class Lanes:
                 found.append(lane.events[0])
         return found
 
+    def rests(self, waiting: Waiting) -> bool:
+        """Whether an event is at the head of a lane of which nothing is being delivered."""
+        lane = self._lanes.get(waiting.event.repository)
+        return lane is not None and not lane.busy and lane.events[0] is waiting
+
     def drop(self, waiting: Waiting) -> list[Loaded]:
-        """Take out what `overdue` gave."""
+        """Take out what `overdue` gave, if it still rests at the head of its lane."""
+        if not self.rests(waiting):
+            return []
         lane = self._lanes[waiting.event.repository]
-        waiting = lane.events.popleft()
+        lane.events.popleft()
         self._events -= 1
         if not lane.events:
             self._remove(lane)
         return _without(waiting.origin)
 
-    def without(self, origins: set[Loaded]) -> set[Loaded]:
-        """Take out what comes from these segments, save for what is being delivered.
+    def without(self, origins: Collection[Loaded]) -> list[Loaded]:
+        """Take out what comes from segments that are gone, save for what is being delivered.
 
         Returns:
-            Segments of which nothing is left.
+            Segments of which nothing is left; of the others, what is under way is the last.
         """
-        for lane in [lane for lane in self._lanes.values() if not lane.busy]:
-            kept = deque(item for item in lane.events if item.origin not in origins)
-            for item in lane.events:
-                item.origin.left -= item.origin in origins
+        for lane in list(self._lanes.values()):
+            kept = [
+                item
+                for index, item in enumerate(lane.events)
+                if index < lane.busy or item.origin not in origins
+            ]
             self._events -= len(lane.events) - len(kept)
-            lane.events = kept
+            lane.events = deque(kept)
             if not kept:
                 self._remove(lane)
-        return {origin for origin in origins if not origin.left}
+        under_way = Counter(item.origin for lane in self._lanes.values() for item in lane.events)
+        for origin in origins:
+            origin.gone = True
+            origin.left = under_way[origin]
+        return [origin for origin in origins if not origin.left]
 
     def _remove(self, lane: _Lane) -> None:
         del self._lanes[lane.repository]

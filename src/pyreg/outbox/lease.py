@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +63,9 @@ class Lease:
         if self._seen is None or self._seen != (found.info.etag, found.data):
             self._seen, self._since = (found.info.etag, found.data), began
         state = read_state(found.data)
-        held = state.get("holder") and not has_ended(state.get("process"))
+        # Its own name: it has taken the lease, and never heard that it has.
+        others = state.get("holder") not in ("", None, self._holder)
+        held = others and not has_ended(state.get("process"))
         if held and began - self._since < self._silence:
             return False
         return await self._take(_condition(found.info), began)
@@ -76,13 +79,22 @@ class Lease:
         """
         began = _now()
         try:
+            if self._condition == ANY:  # a store without etags, where nothing ever fails
+                await self._check_holder()
             info = await self._driver.put(
                 self._key, self._said(state), when=self._condition, durable=False
             )
-        except PreconditionFailed:
+        except (PreconditionFailed, ObjectNotFound):
+            # Its clock may have stood still as long as the machine has.
+            self._renewed = -math.inf
             raise LeaseLost from None
         self._condition = _condition(info)
         self._renewed = began
+
+    async def _check_holder(self) -> None:
+        found = await self._driver.get(self._key)
+        if found is None or read_state(found.data).get("holder") != self._holder:
+            raise PreconditionFailed("another process has the lease", key=self._key)
 
     @property
     def expired(self) -> bool:

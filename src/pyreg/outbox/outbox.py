@@ -42,8 +42,12 @@ log = logging.getLogger("pyreg.events")
 SILENCE = 15.0
 """Seconds after which a process without a sign of life counts as dead."""
 
-POLL_LOCAL, POLL = 0.2, 1.0
-"""Seconds between two looks at an empty queue, on this machine and elsewhere."""
+LOCAL, ELSEWHERE = (0.2, 0.2), (1.0, 1.0)
+"""Seconds between two looks at an empty queue, and for which events wait for those of other
+processes: where storage is on this machine, and elsewhere."""
+
+ANSWER = 2.0
+"""Seconds in which the health report says how sinks are."""
 
 BEHIND = 10_000
 """Writes whose events do not come to the queues, until further writes are refused."""
@@ -127,8 +131,8 @@ class Outbox:
             self._intents.writer,
             silence=self._silence,
         )
-        poll = POLL_LOCAL if self._driver.capabilities.local else POLL
-        return Dispatcher(sink, subscription, queue, lease, poll=poll)
+        poll, settling = LOCAL if self._driver.capabilities.local else ELSEWHERE
+        return Dispatcher(sink, subscription, queue, lease, poll=poll, settling=settling)
 
     async def start(self) -> None:
         """Begin to deliver.
@@ -149,23 +153,34 @@ class Outbox:
 
         What is not delivered stays in the store; pulls do not.
         """
-        for tasks in (self._observing, self._looking):
-            if tasks:
-                await asyncio.wait(tasks, timeout=patience)
-        for task in self._looking:
+        end = asyncio.get_running_loop().time() + patience
+
+        def left() -> float:
+            return max(0.05, end - asyncio.get_running_loop().time())
+
+        if background := self._observing | self._looking:
+            await asyncio.wait(background, timeout=left())
+        for task in background:
             task.cancel()  # whoever comes next looks again
         await self._adopter.stop()
-        await self._queues.stop(patience)
+        await self._queues.stop(left())
         await asyncio.gather(
-            *(route.dispatcher.stop(patience) for route in self._routes),
-            *(pulls.stop(patience) for _, pulls in self._pulls),
+            *(route.dispatcher.stop(left()) for route in self._routes),
+            *(pulls.stop(left()) for _, pulls in self._pulls),
         )
-        await self._intents.stop()
+        await self._intents.stop(left())
         for sink, _ in self._sinks:
-            try:
-                await sink.close()
-            except Exception:  # the others, and the storage, have to be closed all the same
-                log.exception("%s does not close in order", sink.name)
+            await self._close(sink, patience)
+
+    async def _close(self, sink: EventSink, patience: float) -> None:
+        """Close a sink; the others, and the storage, have to be closed all the same."""
+        closing = asyncio.create_task(sink.close())
+        await asyncio.wait([closing], timeout=patience)
+        if not closing.done():
+            closing.cancel()
+            log.error("%s does not close", sink.name)
+        elif not closing.cancelled() and (error := closing.exception()) is not None:
+            log.error("%s does not close in order", sink.name, exc_info=error)
 
     # -- operations ----------------------------------------------------------------------
 
@@ -227,10 +242,12 @@ class Outbox:
                 )
             except StorageError as error:
                 log.warning("it cannot be told yet whether a write has happened: %s", error)
-                await asyncio.sleep(jittered(pause))
-                pause = min(2 * pause, self._silence)
+            except Exception:
+                log.exception("it cannot be told whether a write has happened")
             else:
                 break
+            await asyncio.sleep(jittered(pause))
+            pause = min(2 * pause, self._silence)
         if events:
             self._queues.add(Record(events, time.time_ns()), write)
         else:
@@ -265,20 +282,24 @@ class Outbox:
     # -- how it goes ---------------------------------------------------------------------
 
     async def notes(self) -> dict[str, str]:
-        """What the health report tells of each sink."""
-        return {
-            f"notifications.{sink.name}": _sentence(await self._state(sink.name))
-            for sink, _ in self._sinks
-        }
+        """What the health report tells of each sink.
 
-    async def _state(self, name: str) -> Mapping[str, Any]:
-        """What the process shows that delivers."""
+        Anybody may read it: it has no addresses, and nothing that sinks or services have said.
+        """
+        names = [sink.name for sink, _ in self._sinks]
+        found = await asyncio.gather(*map(self._state, names))
+        pairs = zip(names, found, strict=True)
+        return {f"notifications.{name}": _sentence(state) for name, state in pairs}
+
+    async def _state(self, name: str) -> Mapping[str, Any] | None:
+        """What the process shows that delivers; None if the storage does not tell."""
         try:
-            found = await self._driver.get(places.lease(name))
+            async with asyncio.timeout(ANSWER):
+                found = await self._driver.get(places.lease(name))
         except ObjectNotFound:
             return {}
-        except StorageError:
-            return {"error": "the storage does not answer"}
+        except (StorageError, TimeoutError):
+            return None
         return read_state(found.data) if found is not None else {}
 
     def metrics(self) -> Iterable[Metric]:
@@ -316,13 +337,13 @@ class Outbox:
             yield from sink.metrics()
 
 
-def _sentence(state: Mapping[str, Any]) -> str:
+def _sentence(state: Mapping[str, Any] | None) -> str:
+    if state is None:
+        return "the storage does not tell"
     if not state:
         return "nothing was delivered yet"
     waiting = state.get("pending", 0)
     text = f"{waiting} event{'' if waiting == 1 else 's'} waiting" if waiting else "well"
-    if state.get("failures"):
-        text += f", {in_a_row(state['failures'])}"
-    if state.get("error"):
-        text += f"; the last attempt: {state['error']}"
+    if failures := state.get("failures"):
+        text += f", {in_a_row(failures)}; the log and `pyreg events list` say more"
     return text

@@ -25,7 +25,8 @@ def this_machine() -> str:
 def this_process() -> dict[str, Any]:
     """Names this process for others on its machine."""
     pid = os.getpid()
-    return {"machine": this_machine(), "pid": pid, "began": _began(pid)}
+    status = _status(pid)
+    return {"machine": this_machine(), "pid": pid, "began": status[1] if status else ""}
 
 
 def has_ended(process: Any) -> bool:
@@ -35,15 +36,32 @@ def has_ended(process: Any) -> bool:
     pid, began = process.get("pid"), process.get("began")
     if process.get("machine") != this_machine() or not isinstance(pid, int) or not began:
         return False
-    return _began(pid) != str(began)
+    status = _status(pid)
+    if not status:
+        return not _exists(pid)
+    state, since = status
+    return state in "ZX" or since != str(began)
 
 
-def _began(pid: int) -> str:
-    """When a process began, in the kernel's own count; "" if there is none, or it is dead."""
+def _status(pid: int) -> tuple[str, str] | tuple[()]:
+    """A process's state and when it began; nothing if the kernel does not show it."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return ""
+        return ()
     # The name, in parentheses, may have anything in it.
     fields = text.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    return fields[0], fields[19]
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, maybe of another user, to whom /proc may be closed."""
+    if pid < 1:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -113,18 +114,21 @@ class Queue:
             return None
 
     async def replace(self, segment: Segment, records: Sequence[Record]) -> None:
-        """Let a segment have these records only."""
+        """Put these records in the place of a segment."""
         if records:
-            await self._driver.put(segment.key, encode_all(records))
-        else:
-            await self.remove([segment])
+            # Under another key: who has the old one in memory sees that it is gone.
+            writer = f"0{secrets.token_hex(8)}"
+            key = places.queued(self.name, segment.time, writer, 0, count(records))
+            await self._driver.put(key, encode_all(records))
+        await self.remove([segment])
 
     async def remove(self, segments: Sequence[Segment]) -> None:
         """Take segments out, since everything in them is delivered.
 
         When power fails at that moment, they may be back, and be delivered again.
         """
-        await self._driver.delete_many([item.key for item in segments], durable=False)
+        if segments:
+            await self._driver.delete_many([item.key for item in segments], durable=False)
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep an event that is given up, durably."""

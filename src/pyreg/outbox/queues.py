@@ -75,20 +75,27 @@ class Queues:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def put(self, records: Sequence[Record]) -> None:
+    async def put(self, records: Sequence[Record], done: set[str] | None = None) -> None:
         """Put records into the queues now, durably.
+
+        Args:
+            records: Which.
+            done: Names of the sinks that have them already; those that get them are added.
 
         Raises:
             StorageError: not all of them are there; may be repeated.
         """
+        done = set() if done is None else done
         records = sorted(records, key=lambda record: record.time)
         for route in self._routes:
-            wanted = route.filter.apply(records)
+            name = route.queue.name
+            wanted = [] if name in done else route.filter.apply(records)
             if wanted:
                 number, self._number = self._number, self._number + len(wanted)
                 await route.queue.put(wanted, self._writer, number)
-                self.accepted[route.queue.name] += count(wanted)
+                self.accepted[name] += count(wanted)
                 route.dispatcher.wake()
+            done.add(name)
 
     async def stop(self, patience: float) -> None:
         """Put what waits into the queues, for at most `patience` seconds."""
@@ -97,7 +104,19 @@ class Queues:
             await asyncio.wait([self._task], timeout=patience)
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task], timeout=1.0)
+
+    async def _put(self, taken: Sequence[tuple[Record, Write | None]], done: set[str]) -> bool:
+        """Try to put records into the queues. Returns whether they are there."""
+        try:
+            await self.put([record for record, _ in taken], done)
+        except StorageError as error:
+            log.error("%d writes wait to be told of: %s", len(self._waiting), error)
+        except Exception:
+            log.exception("%d writes wait to be told of", len(self._waiting))
+        else:
+            return True
+        return False
 
     async def _run(self) -> None:
         pause = 0.5
@@ -106,13 +125,10 @@ class Queues:
                 if not self._hurry.is_set():
                     await asyncio.sleep(GATHERING)
                 taken = self._waiting[:MOST]
-                try:
-                    await self.put([record for record, _ in taken])
-                except StorageError as error:
-                    log.error("%d events wait for the storage: %s", len(self._waiting), error)
+                done: set[str] = set()
+                while not await self._put(taken, done):
                     await asyncio.sleep(jittered(pause))
                     pause = min(pause * 2, _LONGEST_PAUSE)
-                    continue
                 pause = 0.5
                 del self._waiting[: len(taken)]
                 for _, write in taken:

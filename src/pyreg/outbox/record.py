@@ -9,8 +9,9 @@ from typing import Any
 
 from pyreg.hooks.events import Descriptor, Event, RequestInfo
 
-MAX_REFERENCES = 2 * 1024 * 1024
-"""Bytes of a record's references; a manifest that refers to more is told of without them."""
+MAX_LINE = 4 * 1024 * 1024
+"""Bytes of a record. A manifest that makes a larger one is told of without what it refers to, and
+if that is not enough, without its annotations."""
 
 _DESCRIPTOR = tuple(field.name for field in fields(Descriptor))
 _EVENT = tuple(field.name for field in fields(Event))
@@ -48,9 +49,15 @@ class Record:
         document["time"] = self.time
         if len(self.events) > 1:
             document["also"] = [[event.id, event.tag, event.kind] for event in self.events[1:]]
-        if self.events[0].references and len(json.dumps(document["references"])) > MAX_REFERENCES:
-            del document["references"]
-        return json.dumps(document, separators=(",", ":")).encode("ascii")
+        line = _dump(document)
+        if line is None or len(line) > MAX_LINE:
+            document.pop("references", None)
+            line = _dump(document)
+        if line is None or len(line) > MAX_LINE:
+            document["target"].pop("annotations", None)
+            line = _dump(document)
+        assert line is not None, "nothing else has a depth"
+        return line
 
 
 def decode(line: bytes) -> Record:
@@ -119,6 +126,15 @@ def event_document(event: Event) -> dict[str, Any]:
     return {name: value for name, value in _plain(event).items() if value}
 
 
+def _dump(document: Mapping[str, Any]) -> bytes | None:
+    """JSON in one line; None if it is nested too deeply."""
+    try:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        return None
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _plain(event: Event) -> dict[str, Any]:
     document = {name: getattr(event, name) for name in _EVENT}
     document["target"] = _descriptor(event.target)
@@ -141,7 +157,8 @@ def _event(document: Mapping[str, Any]) -> Event:
     known = {name: document[name] for name in _EVENT if name in document}
     known["target"] = _read_descriptor(document["target"])
     known["references"] = tuple(map(_read_descriptor, document.get("references", ())))
-    known["request"] = RequestInfo(**document.get("request", {}))
+    request = document.get("request", {})
+    known["request"] = RequestInfo(**{name: request[name] for name in _REQUEST if name in request})
     address, instance = document.get("source", ("", ""))
     known["source"] = (address, instance)
     return Event(**known)

@@ -221,11 +221,11 @@ async def reported(
     async def check() -> str | None:
         return wrong[0] if wrong else None
 
+    async def noted() -> Mapping[str, str]:
+        return notes or {}
+
     app = quart.Quart("health")
-    if notes is None:
-        app.register_blueprint(health_blueprint([check]))
-    else:
-        app.register_blueprint(health_blueprint([check], lambda: notes))
+    app.register_blueprint(health_blueprint([check], noted))
     async with client_of(cast(ASGIApp, app)) as client:
         answer = await client.get("/debug/health")
         return answer.status_code, answer.json()

@@ -194,3 +194,20 @@ async def test_stopping_does_not_wait_for_a_dead_sink_for_ever(
         await registry._outbox.stop(patience=0.05)
         await registry.stop()
     assert sink.events == []
+
+
+async def test_an_event_that_is_delivered_to_a_registry_causes_no_further_ones() -> None:
+    sink = Collects()
+    async with serving(sink) as client:
+        await post_blob(client, "a", b"{}")
+        query = {"mount": sha256(b"{}"), "from": "a"}
+        headers = {"Pyreg-Delivery": "instance"}
+        answer = await client.post("/v2/b/blobs/uploads/", params=query, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (508, "DENIED")
+        answer = await client.get(f"/v2/a/blobs/{sha256(b'{}')}", headers=headers)
+        assert answer.status_code == 508
+    assert [(event.action, event.repository) for event in sink.events] == [("push", "a")]
+    async with serving() as client:  # nobody hears of anything
+        await post_blob(client, "a", b"{}")
+        answer = await client.get(f"/v2/a/blobs/{sha256(b'{}')}", headers=headers)
+        assert answer.status_code == 200

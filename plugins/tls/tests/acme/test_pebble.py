@@ -26,7 +26,7 @@ from tests.servers.pebble import EAB_KEYS, Pebble
 pytestmark = pytest.mark.anyio
 
 HOST = "registry.example.com"
-PATIENCE = 60.0
+PATIENCE = 150.0  # Pebble may stop to answer for an order, until a new one is made
 
 Options = Callable[..., LetsEncrypt]
 Start = Callable[..., Pebble]

@@ -46,6 +46,10 @@ SUGGESTIONS_LEAST = 3600.0
 SUGGESTIONS_FAILED = 6 * 3600.0
 """Seconds before it is asked again after that has failed."""
 
+ATTEMPTS = 2
+"""After so many attempts that an authority does not answer, though it can be reached, a new order
+is made in the place of the one under way."""
+
 STOP = 2.0
 """Seconds for which a stop waits for a request that is under way."""
 
@@ -211,7 +215,7 @@ class Acme:
             try:
                 self._ask_for(authority, host)
             except Failed as error:
-                self._note(host, error)
+                self._note(host, error, reached=True)
             except Stopped:
                 return
 
@@ -244,8 +248,14 @@ class Acme:
         if renewal:
             log.debug("the certificate of %s is to be renewed on %s", host, _day(renewal))
 
-    def _note(self, host: str, error: Failed) -> None:
-        """Remember a failure, so that not even a new process tries again too soon."""
+    def _note(self, host: str, error: Failed, *, reached: bool = False) -> None:
+        """Remember a failure, so that not even a new process tries again too soon.
+
+        Args:
+            host: Of which host.
+            error: What went wrong.
+            reached: Whether the authority had answered before that.
+        """
         certificate, state = self._standing(host)
         now = time.time()
         if schedule.due(certificate, state, self._started) > now:
@@ -261,7 +271,8 @@ class Acme:
             "retry": now + wait,
             "challenge": state.challenge + error.challenge,
         }
-        if error.refused:
+        if error.refused or (reached and failures >= ATTEMPTS):
+            # An order of which an authority says nothing may never end: Pebble has such ones.
             change |= {"order": "", "key": ""}
         self._cache.keep_state(host, state.model_copy(update=change))
         log.warning(

@@ -161,6 +161,16 @@ def figures(registry: Registry) -> dict[tuple[str, str], float]:
     }
 
 
+async def test_counters_only_grow_also_over_a_stop_and_a_start() -> None:
+    registry = Registry(storage=InMemoryStorage(), plugins=[Collects()])
+    for turn in (1, 2):
+        async with registry:
+            await registry.repository("a").blobs.put(b"%d" % turn)
+        counted = figures(registry)
+        assert counted["registry_notifications_events_total", "Events"] == turn
+        assert counted["registry_notifications_events_total", "Successes"] == turn
+
+
 async def test_two_sinks_of_one_name_are_refused() -> None:
     with pytest.raises(PluginError, match="two event sinks are called same"):
         Registry(storage=InMemoryStorage(), plugins=[Collects("same"), Collects("same")])

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from pyreg.outbox.inspection import Inspection
 from pyreg.outbox.queue import DeadLetter, Queue
 from pyreg_storage_inmemory import InMemoryStorage
 from tests.fixtures.in_process import client_of, image, post_blob, put_manifest, serving
+from tests.fixtures.wire import sha256
 from tests.outbox.crew import Boxes, die, make_visible, outbox, push_of, tagging, until, write
 from tests.outbox.sinks import Collects
 from tests.outbox.storage import FAIL, HANG, Service
@@ -360,3 +362,31 @@ async def test_manifests_are_pushed_alike_whether_anybody_hears_of_it_or_not() -
     assert 500 not in statuses[1]
     pushed = [event for event in sink.events if event.kind == "manifest" and event.tag]
     assert len([event for event in pushed if event.action == "push"]) == statuses[1].count(201)
+
+
+async def test_a_sink_that_calls_itself_off_gets_its_pulls_all_the_same() -> None:
+    sink = CallsOff()
+    heard = {"collects": Subscription(actions=frozenset({"pull"}))}
+    async with serving(sink, subscriptions=heard) as client:
+        await post_blob(client, "a", b"{}")
+        await client.get(f"/v2/a/blobs/{sha256(b'{}')}")
+        await until(lambda: len(sink.events) == 1)
+    assert sink.attempts == 2
+
+
+async def test_references_that_nobody_asked_for_are_not_kept(service: Service) -> None:
+    for wanted in (False, True):
+        sink = Collects()
+        heard = {"collects": Subscription(references=wanted)}
+        box = outbox(service, sink, subscriptions=heard)
+        operation = replace(tagging("a", 1, "v1"), references=(push_of("a", 2).target,))
+        writing = box.writing(operation, NOBODY)
+        await (await writing.__aenter__()).recorded()
+        [intent] = [key for key in await left_by_writers(service) if "/intents/" in key]
+        found = await service.get(intent)
+        assert found is not None
+        assert (b"references" in found.data) == wanted
+        await make_visible(service, operation)
+        await writing.__aexit__(None, None, None)
+        await until(lambda box=box: len(box._queues) == 0)  # type: ignore[misc]
+        await box.stop(1)

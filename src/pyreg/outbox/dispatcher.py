@@ -14,7 +14,7 @@ from pyreg.errors import StorageError
 from pyreg.hooks.events import DeliveryFailed, EventSink, Subscription
 from pyreg.outbox.lanes import Batch, Lanes, Waiting
 from pyreg.outbox.lease import Lease, LeaseLost
-from pyreg.outbox.patience import Circuit, in_a_row, jittered, pause
+from pyreg.outbox.patience import Circuit, called_off, in_a_row, jittered, pause
 from pyreg.outbox.queue import DeadLetter, Queue
 from pyreg.outbox.window import Window
 
@@ -39,11 +39,9 @@ class Dispatcher:
         lease: Who does it.
         poll: Seconds between two looks at an empty queue.
         settling: See `Window`.
-
-    Attributes:
-        counts: How many events were delivered (`Successes`), how many deliveries of one failed
-            because the other side said so (`Failures`) or could not be reached (`Errors`), and
-            how many were given up (`Dead`).
+        counts: Gone on with: how many events were delivered (`Successes`), how many deliveries
+            of one failed because the other side said so (`Failures`) or could not be reached
+            (`Errors`), and how many were given up (`Dead`).
     """
 
     def __init__(
@@ -55,9 +53,10 @@ class Dispatcher:
         *,
         poll: float,
         settling: float,
+        counts: Counter[str],
     ) -> None:
         self.sink = sink
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
         self._subscription = subscription
         self._most = subscription.batch or sink.batch
         self._queue = queue
@@ -256,9 +255,8 @@ class Dispatcher:
         try:
             async with asyncio.timeout(self._subscription.timeout or None):
                 await self.sink.deliver(events)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except asyncio.CancelledError as error:
+            if called_off(error):
                 raise
             reason = "the sink itself called it off"
         except DeliveryFailed as failure:
@@ -274,6 +272,8 @@ class Dispatcher:
         return DeliveryFailed(reason)
 
     async def _failed(self, batch: Batch, failure: DeliveryFailed) -> None:
+        # Those of this delivery: if it does not end when it is called off, there are others then.
+        lanes, window = self._lanes, self._window
         waiting = batch.waiting
         was_open = self._circuit.open
         if not failure.permanent:  # what is wrong with these events says nothing of the sink
@@ -292,10 +292,10 @@ class Dispatcher:
                 break
             given_up.add(item.event.id)
         wait = max(pause(waiting[0].attempts, self._subscription), failure.retry_after or 0.0)
-        done = self._lanes.failed(batch, given_up, _now() + wait)
+        done = lanes.failed(batch, given_up, _now() + wait)
         with suppress(StorageError):  # tried again with the next ones
-            await self._window.clear(done)
-            if self._circuit.open:
+            await window.clear(done)
+            if self._circuit.open and lanes is self._lanes:
                 await self._give_up_overdue()
 
     def _is_hopeless(self, item: Waiting, failure: DeliveryFailed, *, alone: bool) -> bool:

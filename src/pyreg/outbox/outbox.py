@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from pyreg.hooks.storage import StorageDriver
 from pyreg.outbox import places
 from pyreg.outbox.adopter import Adopter
 from pyreg.outbox.dispatcher import Dispatcher
-from pyreg.outbox.filters import Filter
+from pyreg.outbox.filters import Filter, unreferenced
 from pyreg.outbox.intents import Intents, Write
 from pyreg.outbox.lease import Lease, read_state
 from pyreg.outbox.patience import in_a_row, jittered
@@ -99,6 +100,10 @@ class Outbox:
         names = [sink.name for sink in sinks]
         if twice := {name for name in names if names.count(name) > 1}:
             raise PluginError(f"two event sinks are called {', '.join(sorted(twice))}")
+        # They only grow, also when the registry is stopped and started again.
+        self._accepted: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        self._keeps_references = any(item.references for _, item in self._sinks)
         self._pulls = [
             (Filter(subscription), Pulls(sink, subscription))
             for sink, subscription in self._sinks
@@ -121,7 +126,7 @@ class Outbox:
             for sink, subscription in self._sinks
             for queue in [Queue(driver, sink.name)]
         ]
-        self._queues = Queues(self._routes, self._intents.writer)
+        self._queues = Queues(self._routes, self._intents.writer, self._accepted)
         self._adopter = Adopter(driver, self._queues, self._intents.writer, silence=silence)
 
     def _dispatcher(self, sink: EventSink, subscription: Subscription, queue: Queue) -> Dispatcher:
@@ -132,7 +137,15 @@ class Outbox:
             silence=self._silence,
         )
         poll, settling = LOCAL if self._driver.capabilities.local else ELSEWHERE
-        return Dispatcher(sink, subscription, queue, lease, poll=poll, settling=settling)
+        return Dispatcher(
+            sink,
+            subscription,
+            queue,
+            lease,
+            poll=poll,
+            settling=settling,
+            counts=self._counts[sink.name],
+        )
 
     async def start(self) -> None:
         """Begin to deliver.
@@ -197,7 +210,8 @@ class Outbox:
         else:
             if len(self._queues) >= BEHIND:
                 raise StorageUnavailable("too many events wait for the storage")
-            write = await self._intents.begin(record)
+            heard = record if self._keeps_references else unreferenced(record)
+            write = await self._intents.begin(heard)
             try:
                 yield write
             except BaseException:
@@ -206,11 +220,11 @@ class Outbox:
                 else:
                     write.settle()
                 raise
-            record = write.record = replace(record, time=time.time_ns())
+            write.record = replace(heard, time=time.time_ns())
             try:
                 await write.committed()
             finally:
-                self._queues.add(record, write)
+                self._queues.add(write.record, write)
         for event in record.events:
             await self._participants.observe(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
@@ -75,6 +76,12 @@ def pause(attempts: int, subscription: Subscription) -> float:
         subscription: `backoff`, which no pause exceeds.
     """
     return jittered(min(SHORTEST * 2 ** min(attempts, 16), max(subscription.backoff, SHORTEST)))
+
+
+def called_off(error: BaseException) -> bool:
+    """Whether it is this task that is cancelled; a sink may raise the same of its own accord."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
 
 
 def in_a_row(failures: int) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 
 from pyreg.hooks.events import Event, EventSink, Subscription
-from pyreg.outbox.patience import Circuit
+from pyreg.outbox.patience import Circuit, called_off
 
 log = logging.getLogger("pyreg.events")
 
@@ -80,7 +80,9 @@ class Pulls:
                 try:
                     async with asyncio.timeout(self._subscription.timeout or None):
                         await self._sink.deliver(batch)
-                except Exception as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    if called_off(error):
+                        raise
                     # The dispatcher of writes says what is wrong, and keeps its own count.
                     log.debug("%s: %d pulls not delivered: %s", self._sink.name, len(batch), error)
                     self._circuit.failed(getattr(error, "retry_after", None))

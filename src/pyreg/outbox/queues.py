@@ -42,13 +42,11 @@ class Queues:
     Args:
         routes: The ways to the sinks.
         writer: Names this process.
-
-    Attributes:
-        accepted: How many events came to each sink's queue, by the sink's name.
+        accepted: Gone on with: how many events came to each sink's queue, by the sink's name.
     """
 
-    def __init__(self, routes: Sequence[Route], writer: str) -> None:
-        self.accepted: Counter[str] = Counter()
+    def __init__(self, routes: Sequence[Route], writer: str, accepted: Counter[str]) -> None:
+        self.accepted = accepted
         self._routes = routes
         self._writer = writer
         self._number = 0
